@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Delivery: takes finished lines from one reader of the ring, puts them on the wire, and acknowledges
+ * them to the ring only on proof.
+ *
+ * The sender chooses a server, backs off, and moves the cursors; what is said on the wire is the business of a
+ * SenderOps (telnet, standard output). A lost connection rewinds to what was last proven, so delivery is at least
+ * once. Servers are tried in random order; one that has failed is avoided until the others have failed too. */
+
+#include <systemd/sd-event.h>
+
+#include "basic/backoff.h"
+#include "basic/slice.h"
+#include "store/ring.h"
+#include "store/stats.h"
+
+typedef struct Sender Sender;
+typedef struct SenderOps SenderOps; /* io/sender-ops.h */
+
+typedef struct SenderServer {
+        const char *url;  /* "telnet://host:4242", "telnet://[::1]:4242"; shown in logs and the status */
+} SenderServer;
+
+typedef struct SenderConfig {
+        const SenderServer *servers; /* copied */
+        size_t n_servers;            /* at least 1 */
+        usec_t reconnect_interval;   /* microseconds: a healthy connection is closed and made anew after it; 0: never */
+        usec_t probe_timeout;        /* silence after `version` for this long: the server never answers; 0: 2 s */
+        usec_t connect_timeout;      /* 0: 10 s */
+        Backoff backoff;             /* zero: 1 s to 5 min */
+} SenderConfig;
+
+typedef struct SenderEvents {
+        void (*acked)(void *userdata);  /* the ring has room again */
+        void (*closed)(void *userdata, int error); /* standard output only: -EPIPE, nobody reads it any more */
+} SenderEvents;
+
+typedef enum SenderState {
+        SENDER_IDLE,       /* no connection: nothing to send yet */
+        SENDER_CONNECTING,
+        SENDER_CONNECTED,
+        SENDER_WAITING,    /* backing off */
+} SenderState;
+
+typedef struct SenderStatus {
+        SenderState state;
+        const char *url;        /* of the server in use or last tried; borrowed */
+        const char *last_error; /* NULL: none since the last success; borrowed */
+        usec_t retry_at;        /* SENDER_WAITING: CLOCK_MONOTONIC */
+        bool confirmed;         /* its proof is the server's answer; false: the kernel's empty send queue */
+} SenderStatus;
+
+/* Every url must begin with the scheme of a known SenderOps. -EPROTONOSUPPORT: one does not. */
+int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const SenderConfig *config,
+               const SenderEvents *events, void *userdata);
+Sender *sender_free(Sender *s); /* NULL-safe, returns NULL; what was not proven stays in the ring */
+DEFINE_CLEANUP(Sender *, sender_free);
+
+void sender_kick(Sender *s);                /* lines have been committed to the ring */
+bool sender_is_drained(const Sender *s);    /* all that was committed is acknowledged */
+SenderStatus sender_status(const Sender *s);
+
+size_t sender_n_servers(const Sender *s);
+const char *sender_server_url(const Sender *s, size_t i);
+const SenderStats *sender_server_stats(const Sender *s, size_t i);
