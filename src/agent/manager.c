@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Stopping has an order: first the collectors, so that nothing new comes; then their pipes are read to the end; then
+ * what is queued is delivered, as long as that makes progress; then the loop ends. The end of standard input (-s)
+ * enters the same way at its second step. */
+
+#include <inttypes.h>
+#include <signal.h>
+
+#include "agent/input.h"
+#include "agent/manager.h"
+#include "agent/report.h"
+#include "agent/runner.h"
+#include "basic/clock.h"
+#include "basic/log.h"
+#include "io/monitor.h"
+#include "io/spawn.h"
+
+#define SELF_REPORT_USEC (60 * USEC_PER_SEC)
+#define FLUSH_USEC (10 * USEC_PER_SEC)        /* stopped: how long delivery may stand still */
+#define FLUSH_INPUT_USEC (300 * USEC_PER_SEC) /* the same at the end of standard input */
+
+typedef enum Phase {
+        PHASE_RUNNING,
+        PHASE_STOPPING, /* collectors are told to go */
+        PHASE_FLUSHING, /* nothing comes any more; delivering */
+} Phase;
+
+struct Manager {
+        const Options *options;
+        sd_event *event;
+        PointRules *rules;
+        Ring *ring;
+        SourceHub *hub;
+        Sender *sender;
+        Units *units;
+        RunContext run_context;
+        Runner *runner; /* NULL with -s */
+        Lane *self;     /* the self-report's way into the queue */
+        Input *input;   /* only with -s, as is its lane */
+        Lane *input_lane;
+        Monitor *monitor;
+        char *helper;
+        sd_event_source *self_timer, *evict_timer, *flush_timer, *post;
+        usec_t started;
+        Phase phase;
+};
+
+/* -- the end -- */
+
+static void finish(Manager *m, int status) {
+        (void) sd_event_exit(m->event, status);
+}
+
+static void finish_if_drained(Manager *m) {
+        if (m->phase == PHASE_FLUSHING && sender_is_drained(m->sender))
+                finish(m, EXIT_SUCCESS);
+}
+
+static int arm_flush(Manager *m) {
+        usec_t limit = m->input && input_has_ended(m->input) ? FLUSH_INPUT_USEC : FLUSH_USEC;
+        int r;
+
+        r = sd_event_source_set_time_relative(m->flush_timer, limit);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->flush_timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                return log_error_errno(r, "Failed to arm the flush timer: %m");
+
+        return 0;
+}
+
+static void begin_flush(Manager *m) {
+        uint64_t queued;
+
+        m->phase = PHASE_FLUSHING;
+        (void) source_hub_drain(m->hub);
+        sender_kick(m->sender);
+
+        queued = ring_lines_queued(m->ring);
+        if (queued > 0)
+                log_debug("Delivering %" PRIu64 " queued points before the end", queued);
+        if (arm_flush(m) < 0)
+                finish(m, EXIT_FAILURE);
+
+        finish_if_drained(m);
+}
+
+static int on_flush_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        Manager *m = userdata;
+        SenderStatus status = sender_status(m->sender);
+
+        log_error("Gave up delivering to %s%s%s: %" PRIu64 " points are left", status.url,
+                  status.last_error ? ": " : "", status.last_error ?: "", ring_lines_queued(m->ring));
+        finish(m, EXIT_FAILURE);
+        return 0;
+}
+
+static void on_input_ended(void *userdata) {
+        begin_flush(userdata);
+}
+
+static void on_collectors_stopped(void *userdata) {
+        begin_flush(userdata);
+}
+
+static int on_stop_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata) {
+        Manager *m = userdata;
+
+        if (m->phase != PHASE_RUNNING) {
+                log_warning("Told to stop twice: %" PRIu64 " points are left", ring_lines_queued(m->ring));
+                finish(m, EXIT_FAILURE);
+                return 0;
+        }
+
+        log_debug("Stopping on %s", strsignal((int) si->ssi_signo));
+        m->phase = PHASE_STOPPING;
+        (void) arm_flush(m);
+        if (m->runner)
+                runner_stop(m->runner, on_collectors_stopped, m);
+        else {
+                input_stop(m->input);
+                begin_flush(m);
+        }
+
+        return 0;
+}
+
+static int on_hangup(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_, void *userdata) {
+        Manager *m = userdata;
+
+        if (m->options->log)
+                logfile_reopen(m->options->log);
+        if (m->runner)
+                runner_rescan(m->runner);
+
+        return 0;
+}
+
+/* -- the data's way -- */
+
+static void on_acked(void *userdata) {
+        Manager *m = userdata;
+
+        source_hub_resume(m->hub);
+        if (m->input)
+                input_resume(m->input);
+        if (m->phase != PHASE_RUNNING)
+                (void) arm_flush(m);
+}
+
+static void on_sender_closed(void *userdata, int error) {
+        Manager *m = userdata;
+
+        /* A dry run into a pipe whose reader has seen enough: that is an end, not a failure. */
+        finish(m, error == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* Behind every turn of the loop: what was committed in it goes on its way at once. */
+static int on_post(sd_event_source *s _unused_, void *userdata) {
+        Manager *m = userdata;
+
+        sender_kick(m->sender);
+        finish_if_drained(m);
+        return 0;
+}
+
+static Report manager_report(Manager *m) {
+        uint64_t lost = 0;
+
+        for (size_t i = 0; i < sender_n_servers(m->sender); i++)
+                lost += sender_server_stats(m->sender, i)->refused;
+
+        return (Report) {
+                .runner = m->runner,
+                .input = m->input_lane,
+                .sender = m->sender,
+                .ring = m->ring,
+                .lost = lost,
+                .monotonic = clock_usec(CLOCK_MONOTONIC),
+                .realtime = clock_usec(CLOCK_REALTIME),
+                .started = m->started,
+        };
+}
+
+static int on_self_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        _cleanup_(buffer_done) Buffer lines = {};
+        Manager *m = userdata;
+        Report report = manager_report(m);
+        int r;
+
+        r = report_lines(&report, &lines);
+        if (r < 0)
+                (void) log_warning_errno(r, "No self-report this time: %m");
+        else if (lane_lines(m->self, buffer_slice(&lines)) < lines.n)
+                log_debug("The queue is full: no room for the self-report");
+
+        (void) sd_event_source_set_time(s, usec + SELF_REPORT_USEC);
+        return 0;
+}
+
+static int on_evict_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+        usec_t interval = m->options->config->evict_interval;
+        int64_t before = (int64_t) ((clock_usec(CLOCK_REALTIME) - interval) / USEC_PER_MSEC);
+
+        if (m->runner)
+                runner_evict(m->runner, before);
+        else
+                (void) dedup_evict(m->input_lane->dedup, before);
+
+        (void) sd_event_source_set_time(s, usec + interval);
+        return 0;
+}
+
+static int on_monitor_request(void *userdata, Buffer *out) {
+        Report report = manager_report(userdata);
+
+        return report_json(&report, out);
+}
+
+/* -- the beginning -- */
+
+static int make_rules(Manager *m) {
+        const Config *c = m->options->config;
+        _cleanup_(freep) AgentTag *tags = calloc(c->n_tags + 1, sizeof(*tags));
+        char host[256] = "";
+        size_t n = 0;
+        bool has_host = m->options->from_stdin;
+        int r;
+
+        if (!tags)
+                return log_oom();
+
+        for (; n < c->n_tags; n++) {
+                tags[n] = (AgentTag) { slice_from_string(c->tags[n].key), slice_from_string(c->tags[n].value), {} };
+                has_host = has_host || strcmp(c->tags[n].key, "host") == 0;
+        }
+        if (!has_host) {
+                if (gethostname(host, sizeof(host) - 1) < 0)
+                        return log_error_errno(errno, "Failed to find out the host's name: %m");
+                for (char *p = host; *p; p++)
+                        *p = name_is_valid((Slice) { p, 1 }) ? *p : '_';
+                tags[n++] = (AgentTag) { SLICE("host"), slice_from_string(host), {} };
+        }
+
+        r = point_rules_new(&m->rules, slice_from_string(c->namespace_prefix), tags, n, (unsigned) c->max_tags,
+                            c->replace_bad_chars ? BAD_CHARS_REPLACE : BAD_CHARS_REJECT);
+        if (r < 0)
+                return log_error_errno(r, "The tags (or the namespace prefix) cannot stand in a data point: %m");
+
+        return 0;
+}
+
+static int make_sender(Manager *m) {
+        static const SenderEvents events = { .acked = on_acked, .closed = on_sender_closed };
+        const Config *c = m->options->config;
+        _cleanup_(freep) SenderServer *servers = calloc(c->n_servers + 1, sizeof(*servers));
+        size_t n = m->options->dry_run ? 1 : c->n_servers;
+        int r;
+
+        if (!servers)
+                return log_oom();
+
+        for (size_t i = 0; i < n; i++)
+                servers[i].url = m->options->dry_run ? "stdout://" : c->servers[i].url;
+
+        r = sender_new(&m->sender, m->event, m->ring, 0,
+                       &(SenderConfig) {
+                               .servers = servers,
+                               .n_servers = n,
+                               .reconnect_interval = c->reconnect_interval,
+                       },
+                       &events, m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up delivery to %s: %m", servers[0].url);
+
+        return 0;
+}
+
+static int make_input(Manager *m, const DedupLimits *dedup) {
+        int r;
+
+        r = lane_new(&m->input_lane, "stdin", m->ring, m->rules, dedup);
+        if (r < 0)
+                return log_oom();
+
+        r = input_new(&m->input, m->hub, m->input_lane, on_input_ended, m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read standard input: %m");
+
+        return 0;
+}
+
+static int make_runner(Manager *m, const DedupLimits *dedup) {
+        const Config *c = m->options->config;
+        int r;
+
+        r = spawn_find_helper(&m->helper);
+        if (r < 0)
+                return log_error_errno(r, "Failed to find tcollector-exec, which starts collectors: %m");
+
+        r = units_open(&m->units, m->event);
+        if (r < 0)
+                log_info("No systemd manager answers: collectors run without scopes, this process looks after them");
+
+        m->run_context = (RunContext) { .event = m->event, .hub = m->hub, .units = m->units, .helper = m->helper };
+        r = runner_new(&m->runner, &m->run_context, m->ring,
+                       &(RunnerConfig) {
+                               .dirs = (const char *const *) c->collector_dirs,
+                               .n_dirs = c->n_collector_dirs,
+                               .rules = m->rules,
+                               .dedup = *dedup,
+                               .inactivity = c->inactivity,
+                               .remove_inactive = m->options->remove_inactive,
+                       });
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up the collectors: %m");
+        if (runner_n_collectors(m->runner) == 0)
+                log_warning("There is no collector in %s; waiting for one to come", c->collector_dirs[0]);
+
+        return 0;
+}
+
+static int make_lanes(Manager *m) {
+        const Config *c = m->options->config;
+        DedupLimits dedup = {
+                .interval_ms = (int64_t) (c->dedup_interval / USEC_PER_MSEC),
+                .only_zero = c->dedup_only_zero,
+                .max_series = c->max_series,
+        };
+        int r;
+
+        r = lane_new(&m->self, "tcollector", m->ring, m->rules, &(DedupLimits) {});
+        if (r < 0)
+                return log_oom();
+
+        return m->options->from_stdin ? make_input(m, &dedup) : make_runner(m, &dedup);
+}
+
+static int make_monitor(Manager *m) {
+        const Options *o = m->options;
+
+        if (!o->monitoring_address)
+                return 0;
+
+        return monitor_new(&m->monitor, m->event, o->monitoring_address, o->monitoring_port, on_monitor_request, m);
+}
+
+static int add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
+                     const char *description) {
+        int r;
+
+        r = sd_event_add_time_relative(m->event, ret, CLOCK_MONOTONIC, usec, USEC_PER_SEC, handler, m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to add the %s timer: %m", description);
+
+        (void) sd_event_source_set_description(*ret, description);
+        return 0;
+}
+
+static int add_timers(Manager *m) {
+        const Config *c = m->options->config;
+        int r;
+
+        r = add_timer(m, &m->flush_timer, 0, on_flush_timer, "flush");
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_enabled(m->flush_timer, SD_EVENT_OFF);
+
+        r = add_timer(m, &m->self_timer, SELF_REPORT_USEC, on_self_timer, "self-report");
+        if (r < 0)
+                return r;
+        /* With -s no host tag is added, and the counters of two hosts would be one series. */
+        (void) sd_event_source_set_enabled(m->self_timer,
+                                           c->self_stats && !m->options->from_stdin ? SD_EVENT_ON : SD_EVENT_OFF);
+
+        r = add_timer(m, &m->evict_timer, c->evict_interval, on_evict_timer, "evict");
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_enabled(m->evict_timer, c->dedup_interval > 0 ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+static int make_loop(Manager *m) {
+        static const struct {
+                int number;
+                sd_event_signal_handler_t handler;
+        } signals[] = { { SIGTERM, on_stop_signal }, { SIGINT, on_stop_signal }, { SIGHUP, on_hangup } };
+        int r;
+
+        r = sd_event_new(&m->event);
+        if (r < 0)
+                return log_error_errno(r, "Failed to make the event loop: %m");
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                r = sd_event_add_signal(m->event, NULL, signals[i].number | SD_EVENT_SIGNAL_PROCMASK,
+                                        signals[i].handler, m);
+                if (r < 0)
+                        return log_error_errno(r, "Failed to take over %s: %m", strsignal(signals[i].number));
+        }
+
+        r = sd_event_add_post(m->event, &m->post, on_post, m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to add an event: %m");
+
+        (void) sd_event_source_set_description(m->post, "kick-sender");
+        return 0;
+}
+
+static int make_queue(Manager *m) {
+        int r;
+
+        r = ring_new(&m->ring, (size_t) m->options->config->queue_size);
+        if (r < 0)
+                return log_error_errno(r, "Failed to make the queue: %m");
+
+        r = source_hub_new(&m->hub, m->event);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up reading: %m");
+
+        return 0;
+}
+
+int manager_new(Manager **ret, const Options *options) {
+        static int (*const steps[])(Manager *) = {
+                make_loop, make_rules, make_queue, make_sender, add_timers, make_monitor, make_lanes,
+        };
+        _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
+
+        if (!m)
+                return log_oom();
+
+        m->options = options;
+        m->started = clock_usec(CLOCK_MONOTONIC);
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                int r = steps[i](m);
+
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE(m);
+        return 0;
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+
+        monitor_free(m->monitor);
+        runner_free(m->runner);
+        input_free(m->input);
+        units_free(m->units);
+        sender_free(m->sender);
+        source_hub_free(m->hub);
+        lane_free(m->self);
+        lane_free(m->input_lane);
+        ring_free(m->ring);
+        point_rules_free(m->rules);
+        sd_event_source_disable_unref(m->self_timer);
+        sd_event_source_disable_unref(m->evict_timer);
+        sd_event_source_disable_unref(m->flush_timer);
+        sd_event_source_disable_unref(m->post);
+        sd_event_unref(m->event);
+        free(m->helper);
+        free(m);
+        return NULL;
+}
+
+int manager_run(Manager *m) {
+        int r;
+
+        r = sd_event_loop(m->event);
+        if (r < 0) {
+                (void) log_error_errno(r, "The event loop failed: %m");
+                return EXIT_FAILURE;
+        }
+
+        return r;
+}

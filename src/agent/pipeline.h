@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* From a collector's lines to the queue: parse, deduplicate, encode, commit. No I/O of its own but the log.
+ *
+ * A lane is one collector's way: its rules, its series, its counters. It outlives the collector's runs, so a
+ * periodic collector is deduplicated from run to run. */
+
+#include "basic/ratelimit.h"
+#include "point/point.h"
+#include "store/dedup.h"
+#include "store/ring.h"
+#include "store/stats.h"
+
+typedef struct Lane {
+        char *name;
+        Ring *ring;              /* borrowed */
+        const PointRules *rules; /* borrowed */
+        Dedup *dedup;
+        CollectorStats stats;
+        usec_t last_line;        /* CLOCK_REALTIME of the last line received, microseconds; 0: none yet */
+        RateLimit log_limit;
+} Lane;
+
+/* `ring` and `rules` are borrowed for the lane's life. -ENOMEM. */
+int lane_new(Lane **ret, const char *name, Ring *ring, const PointRules *rules, const DedupLimits *limits);
+Lane *lane_free(Lane *l); /* NULL-safe, returns NULL */
+DEFINE_CLEANUP(Lane *, lane_free);
+
+/* Takes whole lines (each with its newline) into the queue and commits them. Returns the bytes taken: fewer than
+ * lines.n when the queue is full, always ending behind a newline. Every line taken is counted; bad ones are logged
+ * a few times a minute. */
+size_t lane_lines(Lane *l, Slice lines);
+
+/* A line that is over-long, or half of one at the end of a run: one line received and invalid. */
+void lane_fault(Lane *l, Verdict fault, Slice text);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <inttypes.h>
+
+#include "agent/report.h"
+#include "io/usage.h"
+#include "point/point.h"
+
+#define TAG_MAX 256u
+
+/* `s` as a tag value: what the character set does not have becomes '_'. */
+static const char *tag_value(char buf[static TAG_MAX], const char *s) {
+        size_t n = 0;
+
+        for (; s[n] && n < TAG_MAX - 1; n++)
+                buf[n] = name_is_valid((Slice) { s + n, 1 }) ? s[n] : '_';
+
+        buf[n] = '\0';
+        return buf;
+}
+
+typedef struct Lines {
+        Buffer *out;
+        uint64_t time;   /* seconds */
+        const char *tag; /* "collector" or "server" */
+        char value[TAG_MAX];
+        int r;           /* the first error */
+} Lines;
+
+static void add(Lines *l, const char *metric, uint64_t value) {
+        if (l->r < 0)
+                return;
+        if (l->tag)
+                l->r = buffer_addf(l->out, "tcollector.%s %" PRIu64 " %" PRIu64 " %s=%s\n", metric, l->time, value,
+                                   l->tag, l->value);
+        else
+                l->r = buffer_addf(l->out, "tcollector.%s %" PRIu64 " %" PRIu64 "\n", metric, l->time, value);
+}
+
+static void add_collector(Lines *l, const RunnerCollector *c) {
+        Usage usage;
+
+        (void) tag_value(l->value, c->name);
+        add(l, "collector.lines_sent", c->stats->sent);
+        add(l, "collector.lines_received", c->stats->received);
+        add(l, "collector.lines_invalid", c->stats->invalid);
+        add(l, "collector.suppressed", c->stats->suppressed);
+        add(l, "collector.series", c->n_series);
+        add(l, "collector.runs", c->stats->runs);
+        add(l, "collector.failures", c->stats->failures);
+        add(l, "collector.kills", c->stats->kills);
+        if (c->pid > 0 && usage_of(c->pid, &usage) >= 0) {
+                add(l, "collector.cpu_usec", usage.cpu_usec);
+                add(l, "collector.memory_bytes", usage.memory_bytes);
+        }
+}
+
+static void add_server(Lines *l, const char *url, const SenderStats *s) {
+        const char *host = strstr(url, "://");
+
+        (void) tag_value(l->value, host ? host + 3 : url);
+        add(l, "sender.points_acked", s->acked);
+        add(l, "sender.bytes", s->bytes);
+        add(l, "sender.reconnects", s->reconnects);
+        add(l, "sender.errors", s->errors);
+        add(l, "sender.latency_ms", s->latency_usec / USEC_PER_MSEC);
+}
+
+static void add_agent(Lines *l, const Report *r) {
+        CollectorStats totals = {};
+        Usage usage;
+
+        if (r->runner)
+                runner_totals(r->runner, &totals);
+        else
+                totals = r->input->stats;
+
+        add(l, "reader.lines_collected", totals.received);
+        add(l, "reader.lines_dropped", r->lost);
+        add(l, "queue.bytes", ring_used(r->ring));
+        add(l, "queue.lines", ring_lines_queued(r->ring));
+        if (usage_of(getpid(), &usage) >= 0) {
+                add(l, "agent.cpu_usec", usage.cpu_usec);
+                add(l, "agent.memory_bytes", usage.memory_bytes);
+        }
+        add(l, "agent.uptime_sec", (r->monotonic - r->started) / USEC_PER_SEC);
+}
+
+int report_lines(const Report *r, Buffer *out) {
+        Lines l = { .out = out, .time = r->realtime / USEC_PER_SEC };
+
+        add_agent(&l, r);
+
+        l.tag = "collector";
+        for (size_t i = 0; r->runner && i < runner_n_collectors(r->runner); i++) {
+                RunnerCollector c = runner_collector(r->runner, i, r->monotonic);
+
+                add_collector(&l, &c);
+        }
+
+        l.tag = "server";
+        for (size_t i = 0; i < sender_n_servers(r->sender); i++)
+                add_server(&l, sender_server_url(r->sender, i), sender_server_stats(r->sender, i));
+
+        return l.r;
+}
+
+/* The reference's keys: times in seconds since the epoch, killstate 0 running, 1 told to stop. */
+static int add_json_collector(Buffer *out, const RunnerCollector *c, const Report *r) {
+        uint64_t nextkill = 0;
+        int e;
+
+        if (c->kill_in != USEC_INFINITY)
+                nextkill = (r->realtime + c->kill_in) / USEC_PER_SEC;
+
+        e = buffer_add_string(out, "{\"name\":");
+        if (e >= 0)
+                e = buffer_add_json(out, slice_from_string(c->name));
+        if (e >= 0)
+                e = buffer_addf(out,
+                                ",\"mtime\":%" PRIu64 ",\"lastspawn\":%" PRIu64 ",\"killstate\":%d,\"nextkill\":%" PRIu64
+                                ",\"lines_sent\":%" PRIu64 ",\"lines_received\":%" PRIu64 ",\"lines_invalid\":%" PRIu64
+                                ",\"last_datapoint\":%" PRIu64 ",\"dead\":%s}",
+                                c->mtime / USEC_PER_SEC, c->last_spawn / USEC_PER_SEC, c->stopping, nextkill,
+                                c->stats->sent, c->stats->received, c->stats->invalid, c->last_line / USEC_PER_SEC,
+                                c->off ? "true" : "false");
+
+        return e;
+}
+
+int report_json(const Report *r, Buffer *out) {
+        int e;
+
+        e = buffer_add_string(out, "[");
+        for (size_t i = 0; e >= 0 && r->runner && i < runner_n_collectors(r->runner); i++) {
+                RunnerCollector c = runner_collector(r->runner, i, r->monotonic);
+
+                if (i > 0)
+                        e = buffer_add_string(out, ",");
+                if (e >= 0)
+                        e = add_json_collector(out, &c, r);
+        }
+        if (e >= 0)
+                e = buffer_add_string(out, "]\n");
+
+        return e;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the agent says of itself: the self-report as lines (SPEC.md section 4), and the list of collectors as JSON
+ * (SPEC.md section 6, --monitoring-interface). Pure but for /proc: it reads the agent's parts and changes none. */
+
+#include "agent/runner.h"
+#include "basic/buffer.h"
+#include "io/sender.h"
+
+typedef struct Report {
+        const Runner *runner; /* NULL: reading standard input, `input` is the one lane */
+        const Lane *input;
+        const Sender *sender;
+        const Ring *ring;
+        uint64_t lost;        /* lines once accepted that a bound or a server's refusal took */
+        usec_t monotonic, realtime, started; /* now, now, and CLOCK_MONOTONIC of the start */
+} Report;
+
+/* Adds a line "metric timestamp value [tag=value]\n" for every counter. 0, -ENOMEM. */
+int report_lines(const Report *r, Buffer *out);
+
+/* Adds a JSON array, an object a collector. 0, -ENOMEM. */
+int report_json(const Report *r, Buffer *out);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The collectors of the foreground mode: found in folders, run on schedule, followed as files come, change and go. */
+
+#include "agent/run.h"
+#include "agent/schedule.h"
+#include "conf/discover.h"
+
+typedef struct Runner Runner;
+
+typedef struct RunnerConfig {
+        const char *const *dirs; /* all borrowed, for the runner's life */
+        size_t n_dirs;
+        const PointRules *rules;
+        DedupLimits dedup;
+        usec_t inactivity;       /* microseconds; 0: nothing is ever stalled */
+        bool remove_inactive;
+} RunnerConfig;
+
+/* One collector as the status shows it. */
+typedef struct RunnerCollector {
+        const char *name, *path;
+        const CollectorStats *stats;
+        usec_t mtime, last_spawn, last_line; /* CLOCK_REALTIME, microseconds; 0: never */
+        usec_t next;                         /* until its next start, microseconds; USEC_INFINITY: not waiting */
+        usec_t kill_in;                      /* until it is stopped if nothing happens; USEC_INFINITY: not running */
+        uint64_t interval_sec;
+        size_t n_series;
+        pid_t pid;                           /* 0: not running */
+        bool stopping, off;                  /* off: failed or not for this host, tried again later */
+} RunnerCollector;
+
+/* Looks for collectors and starts what is due at the loop's next turn. -errno. */
+int runner_new(Runner **ret, const RunContext *context, Ring *ring, const RunnerConfig *config);
+Runner *runner_free(Runner *r); /* NULL-safe, returns NULL; kills what is still running */
+DEFINE_CLEANUP(Runner *, runner_free);
+
+void runner_rescan(Runner *r);
+
+/* Stops all collectors for good; `stopped` is called when the last is gone and read to the end (perhaps at once). */
+void runner_stop(Runner *r, void (*stopped)(void *userdata), void *userdata);
+
+void runner_evict(Runner *r, int64_t before_ms); /* dedup_evict() for every collector */
+
+size_t runner_n_collectors(const Runner *r);
+RunnerCollector runner_collector(const Runner *r, size_t i, usec_t now); /* in name order; borrowed from the runner */
+void runner_totals(const Runner *r, CollectorStats *ret); /* of all, those that are gone included */
