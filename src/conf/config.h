@@ -15,7 +15,7 @@ typedef struct ConfigTag {
 
 typedef struct ConfigServer {
         char *title; /* of the section: "main" */
-        char *url;
+        char *url;   /* port always included: "telnet://tsd1:4242", "telnet://[::1]:4242" */
 } ConfigServer;
 
 typedef struct Config {
@@ -38,18 +38,41 @@ typedef struct Config {
         bool replace_bad_chars; /* bad_chars = "replace" */
 } Config;
 
+#define CONFIG_FILE_MAX (1024u * 1024) /* bytes; a longer configuration file is refused */
+#define CONFIG_LIST_MAX 256u           /* tags, servers, folders of collectors: at most so many of each */
+
 int config_new(Config **ret);       /* every setting at its default; -ENOMEM */
 Config *config_free(Config *c);     /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Config *, config_free);
 
-/* Reads one file over what `c` holds: scalars are replaced, tags and servers are added to.
+/* Reads one file over what `c` holds: scalars are replaced, tags and servers are added to; one with the key or
+ * title of an earlier file's takes its place.
  * 0; -ENOENT and the like: it cannot be read; -EINVAL: *ret_why (the caller's Buffer) has "FILE:LINE: cause".
  * On failure `c` may be half changed: throw it away. */
 int config_read_file(Config *c, const char *path, Buffer *why);
 
-/* Adds a tag. -EINVAL: no K=V, or a character outside the set; -EEXIST: that key is there already. */
+/* The same with the file's text at hand; `path` is only named. */
+int config_read_text(Config *c, Slice text, const char *path, Buffer *why);
+
+/* Reads `file`, then every *.conf in `dropin_dir` in the order of their names, and checks the whole. Either may be
+ * NULL; the folder need not exist, the file must. Failures as of config_read_file() and config_check(), with the
+ * cause in `why`. */
+int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *why);
+
+/* Sets one scalar as a configuration file would. -ENOENT: no such key; -EINVAL: `why` says what is right. */
+int config_set(Config *c, const char *key, const char *text, Buffer *why);
+
+/* Adds a tag. -EINVAL: no K=V, or a character outside the set; -EEXIST: that key is there already; -E2BIG. */
 int config_add_tag(Config *c, const char *text);
-int config_add_server(Config *c, const char *title, const char *url); /* -EINVAL: no URL of a known scheme */
+/* -EINVAL: no title, no URL of a known scheme, or one with more than host and port; -EPROTONOSUPPORT: its scheme is known and not
+ * supported yet; -EEXIST: that title is there already; -E2BIG: CONFIG_LIST_MAX. */
+int config_add_server(Config *c, const char *title, const char *url);
+int config_add_dir(Config *c, const char *path); /* -EINVAL: no absolute path; -E2BIG */
+
+bool config_remove_tag(Config *c, Slice key);             /* was there one? */
+bool config_remove_server(Config *c, const char *title); /* was there one? */
+void config_clear_servers(Config *c);
+void config_clear_dirs(Config *c);
 
 /* What no single setting can tell: evict_interval beyond dedup_interval, the number of tags. 0, or -EINVAL with the
  * cause in `why`. */
