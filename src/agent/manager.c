@@ -34,7 +34,6 @@ struct Manager {
         SourceHub *hub;
         Sender *sender;
         Units *units;
-        RunContext run_context;
         Runner *runner; /* NULL with -s */
         Lane *self;     /* the self-report's way into the queue */
         Input *input;   /* only with -s, as is its lane */
@@ -304,11 +303,10 @@ static int make_runner(Manager *m, const DedupLimits *dedup) {
         if (r < 0)
                 log_info("No systemd manager answers: collectors run without scopes, this process looks after them");
 
-        m->run_context = (RunContext) { .event = m->event, .hub = m->hub, .units = m->units, .helper = m->helper };
-        r = runner_new(&m->runner, &m->run_context, m->ring,
-                       &(RunnerConfig) {
-                               .dirs = (const char *const *) c->collector_dirs,
-                               .n_dirs = c->n_collector_dirs,
+        r = runner_new(&m->runner, (const char *const *) c->collector_dirs, c->n_collector_dirs,
+                       &(CollectorContext) {
+                               .run = { .event = m->event, .hub = m->hub, .units = m->units, .helper = m->helper },
+                               .ring = m->ring,
                                .rules = m->rules,
                                .dedup = *dedup,
                                .inactivity = c->inactivity,
@@ -476,6 +474,11 @@ int manager_run(Manager *m) {
                 (void) log_error_errno(r, "The event loop failed: %m");
                 return EXIT_FAILURE;
         }
+
+        if (m->runner)
+                runner_log_counters(m->runner, LOG_DEBUG);
+        else
+                lane_log_counters(m->input_lane, LOG_DEBUG);
 
         return r;
 }

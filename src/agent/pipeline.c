@@ -198,3 +198,20 @@ size_t lane_lines(Lane *l, Slice lines) {
                 l->last_line = clock_usec(CLOCK_REALTIME);
         return taken;
 }
+
+void lane_log_counters(const Lane *l, int level) {
+        _cleanup_(buffer_done) Buffer faults = {};
+        const CollectorStats *s = &l->stats;
+
+        for (Verdict v = _VERDICT_FIRST_FAULT; v < _VERDICT_MAX; v++)
+                if (s->verdicts[v] > 0)
+                        (void) buffer_addf(&faults, "%s%s %" PRIu64, faults.n > 0 ? ", " : " (", verdict_to_string(v),
+                                           s->verdicts[v]);
+        if (faults.n > 0)
+                (void) buffer_add_string(&faults, ")");
+
+        (void) log_full(level, 0,
+                        "%s: %" PRIu64 " received = %" PRIu64 " sent - %" PRIu64 " replayed + %" PRIu64
+                        " suppressed + %" PRIu64 " invalid%s",
+                        l->name, s->received, s->sent, s->replayed, s->suppressed, s->invalid, faults.data ?: "");
+}

@@ -34,3 +34,6 @@ size_t lane_lines(Lane *l, Slice lines);
 
 /* A line that is over-long, or half of one at the end of a run: one line received and invalid. */
 void lane_fault(Lane *l, Verdict fault, Slice text);
+
+/* Logs all counters in one line: "NAME: 7 received = 5 sent - 0 replayed + 1 suppressed + 1 invalid (bad-time 1)". */
+void lane_log_counters(const Lane *l, int level);

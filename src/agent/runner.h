@@ -3,20 +3,9 @@
 
 /* The collectors of the foreground mode: found in folders, run on schedule, followed as files come, change and go. */
 
-#include "agent/run.h"
-#include "agent/schedule.h"
-#include "conf/discover.h"
+#include "agent/collector.h"
 
 typedef struct Runner Runner;
-
-typedef struct RunnerConfig {
-        const char *const *dirs; /* all borrowed, for the runner's life */
-        size_t n_dirs;
-        const PointRules *rules;
-        DedupLimits dedup;
-        usec_t inactivity;       /* microseconds; 0: nothing is ever stalled */
-        bool remove_inactive;
-} RunnerConfig;
 
 /* One collector as the status shows it. */
 typedef struct RunnerCollector {
@@ -31,8 +20,9 @@ typedef struct RunnerCollector {
         bool stopping, off;                  /* off: failed or not for this host, tried again later */
 } RunnerCollector;
 
-/* Looks for collectors and starts what is due at the loop's next turn. -errno. */
-int runner_new(Runner **ret, const RunContext *context, Ring *ring, const RunnerConfig *config);
+/* Looks for collectors in `dirs` (borrowed for the runner's life; see discover()) and starts what is due at the loop's
+ * next turn. `context` is copied, its over and userdata aside. -errno. */
+int runner_new(Runner **ret, const char *const *dirs, size_t n_dirs, const CollectorContext *context);
 Runner *runner_free(Runner *r); /* NULL-safe, returns NULL; kills what is still running */
 DEFINE_CLEANUP(Runner *, runner_free);
 
@@ -45,4 +35,5 @@ void runner_evict(Runner *r, int64_t before_ms); /* dedup_evict() for every coll
 
 size_t runner_n_collectors(const Runner *r);
 RunnerCollector runner_collector(const Runner *r, size_t i, usec_t now); /* in name order; borrowed from the runner */
+void runner_log_counters(const Runner *r, int level);     /* a line a collector */
 void runner_totals(const Runner *r, CollectorStats *ret); /* of all, those that are gone included */
