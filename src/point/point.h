@@ -49,6 +49,7 @@ typedef struct Point {
         int64_t time_ms;     /* the timestamp in milliseconds since the epoch */
         uint64_t agent_tags; /* bit i: the i-th of the rules' tags (in key order) is appended */
         uint16_t finished_n; /* bytes of the finished line, "put " and newline included */
+        uint16_t text_n;     /* bytes at metric.p, if they hold all four above in one piece; else 0 */
         bool zero;           /* the value is numerically 0 */
         bool replaced;       /* a character was replaced (BAD_CHARS_REPLACE) */
 } Point;
@@ -62,5 +63,5 @@ Verdict point_parse(const PointRules *rules, Slice line, char *scratch, Point *r
 bool name_is_valid(Slice s);
 
 /* The same point with another time and value (SPEC.md section 3, rule 4: the line that was suppressed last).
- * false where its finished form would be longer than POINT_FINISHED_MAX. */
+ * false where its finished form would be longer than POINT_FINISHED_MAX, or they are no time and value. */
 bool point_with(const Point *p, Slice when, Slice value, Point *ret);
