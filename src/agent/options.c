@@ -6,6 +6,7 @@
  * apart, and take the place of the files' at the end. */
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 
 #include "agent/options-table.h"
 #include "agent/options.h"
+#include "basic/log.h"
 #include "conf/config-table.h"
 #include "conf/hostport.h"
 
@@ -40,7 +42,7 @@ static const ConfigKey option_keys[] = {
         { "max_bytes", CONFIG_SIZE, "64M", "0", "1T", offsetof(Options, max_bytes), NULL },
         { "backup_count", CONFIG_UINT, "1", "0", "1000", offsetof(Options, backup_count), NULL },
         { "dry_run", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, dry_run), NULL },
-        { "read_stdin", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, read_stdin), NULL },
+        { "from_stdin", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, from_stdin), NULL },
         { "daemonize", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, daemonize), NULL },
         { "verbose", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, verbose), NULL },
         { "log_stdout", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, log_stdout), NULL },
@@ -49,6 +51,9 @@ static const ConfigKey option_keys[] = {
 };
 
 void options_done(Options *o) {
+        if (o->log)
+                log_set_sink(NULL, NULL);
+        (void) logfile_free(o->log);
         (void) config_free(o->config);
         free(o->pidfile);
         free(o->logfile);
@@ -90,7 +95,7 @@ static size_t count_prefixed(const OptionRow *rows, const char *word) {
         size_t length = strcspn(word, "="), n = 0;
 
         for (; rows->name; rows++)
-                n += strncmp(rows->name, word, length) == 0;
+                n += !option_is_title(rows) && strncmp(rows->name, word, length) == 0;
 
         return n;
 }
@@ -121,7 +126,7 @@ static const OptionRow *find_row(int code) {
                 if (row->letter == code)
                         return row;
 
-        return NULL;
+        abort(); /* getopt_long() knows the letters of the table only */
 }
 
 /* Notes what is on the command line in `given`, which has room for it all. Returns how many, or -EINVAL. */

@@ -81,7 +81,7 @@ static int set_bool(const ConfigKey *k, void *base, const char *text, Buffer *wh
                         return 0;
                 }
 
-        return refuse(why, "this is true or false");
+        return refuse(why, "must be true or false");
 }
 
 static int format_bool(const ConfigKey *k, const void *base, Buffer *out) {
@@ -125,7 +125,7 @@ static int set_number(const ConfigKey *k, void *base, const char *text, Buffer *
                 return 0;
         }
 
-        r = buffer_addf(why, "this is a %s from %s to %s", config_type_to_string(k->type), k->min, k->max);
+        r = buffer_addf(why, "must be a %s from %s to %s", config_type_to_string(k->type), k->min, k->max);
         return r < 0 ? r : -EINVAL;
 }
 
@@ -174,11 +174,15 @@ static int set_string(const ConfigKey *k, void *base, const char *text) {
         return 0;
 }
 
+static int set_text(const ConfigKey *k, void *base, const char *text, Buffer *why) {
+        return text[0] == '\0' ? refuse(why, "must not be empty") : set_string(k, base, text);
+}
+
 static int set_name(const ConfigKey *k, void *base, const char *text, Buffer *why) {
         static const char set[] = "-_./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
         if (text[strspn(text, set)] != '\0')
-                return refuse(why, "this has no characters but [-_./a-zA-Z0-9]");
+                return refuse(why, "must have no characters but [-_./a-zA-Z0-9]");
 
         return set_string(k, base, text);
 }
@@ -200,7 +204,7 @@ static int set_choice(const ConfigKey *k, void *base, const char *text, Buffer *
                 return 0;
         }
 
-        r = buffer_addf(why, "this is %.*s or %.*s", (int) no.n, no.p, (int) yes.n, yes.p);
+        r = buffer_addf(why, "must be %.*s or %.*s", (int) no.n, no.p, (int) yes.n, yes.p);
         return r < 0 ? r : -EINVAL;
 }
 
@@ -228,7 +232,7 @@ int config_url_parse(const char *text, char **ret, Buffer *why) {
                         return r < 0 ? r : -EPROTONOSUPPORT;
                 }
         if (!slice_starts_with(url, telnet))
-                return refuse(why, "a server's URL is telnet://HOST or telnet://HOST:PORT");
+                return refuse(why, "must be telnet://HOST or telnet://HOST:PORT");
 
         r = hostport_parse((Slice) { url.p + telnet.n, url.n - telnet.n }, &hp, &hint);
         if (r < 0)
@@ -261,11 +265,11 @@ static int explain(int r, const char *if_invalid, Buffer *why) {
 
 static int add_tag(const ConfigKey *k _unused_, void *base, const char *text, Buffer *why) {
         return explain(config_add_tag(base, text),
-                       "a tag is KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of [-_./a-zA-Z0-9]", why);
+                       "must be KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of [-_./a-zA-Z0-9]", why);
 }
 
 static int add_dir(const ConfigKey *k _unused_, void *base, const char *text, Buffer *why) {
-        return explain(config_add_dir(base, text), "a folder is an absolute path", why);
+        return explain(config_add_dir(base, text), "must be an absolute path", why);
 }
 
 static const struct {
@@ -277,6 +281,7 @@ static const struct {
         [CONFIG_UINT] = { "number", set_uint, format_uint },
         [CONFIG_SIZE] = { "size", set_size, format_size },
         [CONFIG_SPAN] = { "time span", set_span, format_span },
+        [CONFIG_TEXT] = { "text", set_text, format_string },
         [CONFIG_NAME] = { "string", set_name, format_string },
         [CONFIG_CHOICE] = { "choice", set_choice, format_choice },
         [CONFIG_URL] = { "URL", set_url, format_string },

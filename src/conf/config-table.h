@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The settings, a row each. Whoever parses, dumps or documents one reads it here. */
+/* The settings, a row each. Whoever parses, dumps or documents one reads it here. The types serve for other
+ * tables of the kind too, such as the command line's. */
 
 #include "conf/config.h"
 
@@ -10,6 +11,7 @@ typedef enum ConfigType {
         CONFIG_UINT,
         CONFIG_SIZE,   /* bytes: "16M" */
         CONFIG_SPAN,   /* of time: "5min" */
+        CONFIG_TEXT,   /* anything but nothing */
         CONFIG_NAME,   /* characters a metric may have, or nothing */
         CONFIG_CHOICE, /* one of two words, "no|yes" in `min`; the bool is true for the second */
         CONFIG_URL,
@@ -37,7 +39,7 @@ const ConfigKey *config_key_find(const ConfigKey *keys, const char *name); /* NU
 const char *config_type_to_string(ConfigType t);
 bool config_key_is_list(const ConfigKey *k);
 
-/* Reads `text` into the field at `k->offset` of `base`, a Config or ConfigServer; to a list it adds one element, and
+/* Reads `text` into the field at `k->offset` of `base` (a Config, for the rows of config_keys); to a list it adds one element, and
  * `base` is a Config. -EINVAL, -EEXIST, -E2BIG, -EPROTONOSUPPORT: `why` says what is right. */
 int config_key_set(const ConfigKey *k, void *base, const char *text, Buffer *why);
 

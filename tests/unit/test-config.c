@@ -42,7 +42,7 @@ static const struct {
         { "odd title", "server 'a\"${b}' { url = \"telnet://h\" }", "server \"a\\\"\\${b}\" {" },
 };
 
-#define NO_TAG "a tag is KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of [-_./a-zA-Z0-9]"
+#define NO_TAG "must be KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of [-_./a-zA-Z0-9]"
 #define NO_HOST "a host is a name or an address, as in tsd1, 192.0.2.1 or [2001:db8::1]"
 #define NOT_EXPANDED "${...} is not expanded; in a string, write \\\\${"
 
@@ -62,23 +62,23 @@ static const struct {
         { "no equal sign", "max_tags\n8", "f:2: missing equal sign after option 'max_tags'" },
         { "twice", "max_tags = 5\nmax_tags = 6", "f:2: max_tags is set twice" },
         { "url twice", "server m {\nurl = \"telnet://h\"\nurl = \"telnet://i\"\n}", "f:3: url is set twice" },
-        { "no boolean", "self_stats = 2", "f:1: self_stats = \"2\": this is true or false" },
-        { "no number", "max_tags = eight", "f:1: max_tags = \"eight\": this is a number from 1 to 64" },
-        { "too many", "max_tags = 65", "f:1: max_tags = \"65\": this is a number from 1 to 64" },
-        { "too few", "max_tags = 0", "f:1: max_tags = \"0\": this is a number from 1 to 64" },
-        { "no comment in a word", "max_tags = 5//x", "f:1: max_tags = \"5//x\": this is a number from 1 to 64" },
-        { "semicolon", "max_tags = 5;", "f:1: max_tags = \"5;\": this is a number from 1 to 64" },
+        { "no boolean", "self_stats = 2", "f:1: self_stats = \"2\": must be true or false" },
+        { "no number", "max_tags = eight", "f:1: max_tags = \"eight\": must be a number from 1 to 64" },
+        { "too many", "max_tags = 65", "f:1: max_tags = \"65\": must be a number from 1 to 64" },
+        { "too few", "max_tags = 0", "f:1: max_tags = \"0\": must be a number from 1 to 64" },
+        { "no comment in a word", "max_tags = 5//x", "f:1: max_tags = \"5//x\": must be a number from 1 to 64" },
+        { "semicolon", "max_tags = 5;", "f:1: max_tags = \"5;\": must be a number from 1 to 64" },
         { "no span", "evict_interval = soon",
-          "f:1: evict_interval = \"soon\": this is a time span from 1s to 365d" },
+          "f:1: evict_interval = \"soon\": must be a time span from 1s to 365d" },
         { "infinite span", "inactivity = infinity",
-          "f:1: inactivity = \"infinity\": this is a time span from 0 to 365d" },
-        { "small size", "queue_size = 1K", "f:1: queue_size = \"1K\": this is a size from 64K to 1T" },
+          "f:1: inactivity = \"infinity\": must be a time span from 0 to 365d" },
+        { "small size", "queue_size = 1K", "f:1: queue_size = \"1K\": must be a size from 64K to 1T" },
         { "size beyond 64 bits", "queue_size = 99999999999T",
-          "f:1: queue_size = \"99999999999T\": this is a size from 64K to 1T" },
-        { "no size", "queue_size = M", "f:1: queue_size = \"M\": this is a size from 64K to 1T" },
-        { "no choice", "bad_chars = keep", "f:1: bad_chars = \"keep\": this is reject or replace" },
+          "f:1: queue_size = \"99999999999T\": must be a size from 64K to 1T" },
+        { "no size", "queue_size = M", "f:1: queue_size = \"M\": must be a size from 64K to 1T" },
+        { "no choice", "bad_chars = keep", "f:1: bad_chars = \"keep\": must be reject or replace" },
         { "bad prefix", "namespace_prefix = \"a b\"",
-          "f:1: namespace_prefix = \"a b\": this has no characters but [-_./a-zA-Z0-9]" },
+          "f:1: namespace_prefix = \"a b\": must have no characters but [-_./a-zA-Z0-9]" },
         { "tag without value", "tags = { \"a=\" }", "f:1: tags = \"a=\": " NO_TAG },
         { "tag without key", "tags = { \"=b\" }", "f:1: tags = \"=b\": " NO_TAG },
         { "tag that is none", "tags = { \"ab\" }", "f:1: tags = \"ab\": " NO_TAG },
@@ -87,14 +87,14 @@ static const struct {
         { "tag twice", "tags = { \"a=b\", \"a=c\" }",
           "f:1: tags = \"a=c\": there is a tag of this key already" },
         { "relative folder", "collector_dirs = { here }",
-          "f:1: collector_dirs = \"here\": a folder is an absolute path" },
+          "f:1: collector_dirs = \"here\": must be an absolute path" },
         { "no url", "server m {\n}", "f:2: server \"m\" has no url" },
         { "no title", "server { url = x }", "f:1: missing title for section 'server'" },
         { "empty title", "server \"\" { url = \"telnet://h\" }",
           "f:1: a server has a title, without control characters: server \"main\" {" },
         { "title twice", "server m { url = \"telnet://h\" }\nserver m { }", "f:2: found duplicate title 'm'" },
         { "no scheme", "server m { url = \"tsd1:4242\" }",
-          "f:1: url = \"tsd1:4242\": a server's URL is telnet://HOST or telnet://HOST:PORT" },
+          "f:1: url = \"tsd1:4242\": must be telnet://HOST or telnet://HOST:PORT" },
         { "later scheme", "server m { url = \"https://h/api/put\" }",
           "f:1: url = \"https://h/api/put\": https:// is not supported by this build yet, telnet:// is" },
         { "path in a URL", "server m { url = \"telnet://h/x\" }", "f:1: url = \"telnet://h/x\": " NO_HOST },
@@ -212,7 +212,7 @@ static void test_set(void **state _unused_) {
         assert_int_equal(config_set(c, "max_tags", "3", &why), 0);
         assert_int_equal(c->max_tags, 3);
         assert_int_equal(config_set(c, "max_tags", "many", &why), -EINVAL);
-        assert_string_equal(why.data, "this is a number from 1 to 64");
+        assert_string_equal(why.data, "must be a number from 1 to 64");
         assert_int_equal(c->max_tags, 3);
         assert_int_equal(config_set(c, "no_such", "3", &why), -ENOENT);
         assert_int_equal(config_set(c, "tags", "a=b", &why), -ENOENT);
