@@ -28,10 +28,11 @@ typedef enum DedupAction {
         DEDUP_SEND_BOTH,    /* first the line suppressed last (*ret_last), then this one */
         DEDUP_SUPPRESS,
         DEDUP_OUT_OF_ORDER, /* *ret_last.time_ms is the stored time, for the log */
-        DEDUP_OVERFLOW,     /* send; it is a new series beyond max_series, or there is no memory for it */
+        DEDUP_OVERFLOW,     /* send; it is a new series beyond max_series, or there is no memory for the series */
 } DedupAction;
 
-/* What was stored of a series. The slices point into `text`. */
+/* What was stored of a series: the time and value as written in the last line seen of it, and when it took that
+ * value. The slices point into `text`, so it cannot be copied. */
 typedef struct DedupLast {
         Slice when, value;
         int64_t time_ms;
@@ -47,7 +48,7 @@ void dedup_set_limits(Dedup *d, const DedupLimits *limits);
 
 DedupKey dedup_key(const Dedup *d, const Point *p);
 
-/* Asks the cache for what dedup_check() will read: call it a few lines ahead. */
+/* Asks the cache for what dedup_check() will read: call it some 16 lines ahead. */
 void dedup_prefetch(const Dedup *d, DedupKey key);
 
 /* Decides what becomes of `p` and remembers it. *ret_last is written for DEDUP_SEND_BOTH and
