@@ -232,7 +232,7 @@ static size_t segment_evict(SlotTable *t, Segment *first, int64_t before_ms) {
         return n_stale;
 }
 
-/* Puts two segments that differ in the last bit of that depth into one, where they fit with room to spare. */
+/* Puts two segments that differ in the last bit of that depth into one, if they fit with room to spare. */
 static void merge_buddies(SlotTable *t, unsigned depth) {
         size_t row = (size_t) 1 << (t->bits - depth);
 
