@@ -34,8 +34,9 @@ typedef struct RingPending {
 int ring_new(Ring **ret, size_t size);
 
 /* Takes over a ring another process left. `fd` is taken on success only. Every reader's sent is rewound to its
- * acked. -EBADMSG: it does not verify (magic, layout, size, checksums, cursors out of order, no newline at the
- * head); -EPROTO: another layout version. */
+ * acked. -EBADMSG: it does not verify (no memfd sealed against shrinking and growing, magic, layout, size,
+ * checksums, cursors out of order, no newline at the head); -EPROTO: another layout version; otherwise what fstat(2)
+ * or mmap(2) said. What does not verify is left as it was. */
 int ring_open(Ring **ret, int fd);
 Ring *ring_free(Ring *r); /* NULL-safe, returns NULL; the memfd's other holders keep the data */
 DEFINE_CLEANUP(Ring *, ring_free);
@@ -45,9 +46,10 @@ int ring_fd(const Ring *r); /* borrowed */
 /* -- writing -- */
 
 /* Room for `n` contiguous bytes behind what has been written, or NULL: full. The bytes stay unseen until
- * ring_commit(). */
+ * ring_commit(). Valid until the next call of a writing function but ring_written(). */
 char *ring_reserve(Ring *r, size_t n);
-void ring_written(Ring *r, size_t n); /* the first `n` of the reserved bytes are now whole lines */
+/* The first `n` of the reserved bytes are now whole lines; may be called again for those behind them. */
+void ring_written(Ring *r, size_t n);
 void ring_commit(Ring *r, const RingPending *pending); /* publishes what was written; NULL: nothing pending */
 void ring_cancel(Ring *r);            /* forgets what was written since the last commit */
 
@@ -60,10 +62,13 @@ RingPending ring_pending(const Ring *r);
 int ring_add_reader(Ring *r);   /* the new reader's number, beginning at the head; -ENOSPC: no more readers */
 unsigned ring_n_readers(const Ring *r);
 
-/* All that `reader` has not been given yet: borrowed, contiguous, whole lines. */
+/* All that `reader` has not been given yet: contiguous, whole lines but for one that ring_sent() has cut. Borrowed
+ * until the next ring_reserve(), which may move a short queue to the first page. */
 Slice ring_peek(const Ring *r, unsigned reader);
 void ring_sent(Ring *r, unsigned reader, size_t n);  /* the first `n` bytes of it are on their way */
-void ring_ack(Ring *r, unsigned reader, uint64_t upto); /* all before position `upto` is delivered */
+/* All before position `upto`, the end of a line, is delivered; it need not have been sent by this reader. A position
+ * already acknowledged changes nothing. */
+void ring_ack(Ring *r, unsigned reader, uint64_t upto);
 void ring_rewind(Ring *r, unsigned reader);          /* sent goes back to acked; a line cut by ring_sent() too */
 
 /* Positions, in bytes since the ring was made; they only grow. (Where they lie in the memory is the ring's own
@@ -71,7 +76,7 @@ void ring_rewind(Ring *r, unsigned reader);          /* sent goes back to acked;
 uint64_t ring_head(const Ring *r);
 uint64_t ring_sent_at(const Ring *r, unsigned reader);
 uint64_t ring_acked_at(const Ring *r, unsigned reader);
-Slice ring_unacked(const Ring *r, unsigned reader); /* the bytes between acked and head, borrowed */
+Slice ring_unacked(const Ring *r, unsigned reader); /* the bytes between acked and head, borrowed as those above */
 
 /* -- measures -- */
 
