@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The sender as its protocols see it: the ring's cursors, the counters, and the word that a connection is up, lost or
+ * complained about. None of these makes or ends a Link; that is on_turn()'s business.
+ *
+ * A line the server named as bad is counted as refused when what it belonged to is proven, not before: after
+ * a lost connection the same lines are sent, and named, again. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/clock.h"
+#include "basic/log.h"
+#include "basic/printable.h"
+#include "io/sender-internal.h"
+#include "store/lines.h"
+
+sd_event *sender_event(Sender *s) {
+        return s->event;
+}
+
+const SenderConfig *sender_config(const Sender *s) {
+        return &s->config;
+}
+
+SenderStats *sender_link_stats(Link *l) {
+        return &sender_current(l->sender)->stats;
+}
+
+void *sender_link_memory(Link *l) {
+        return sender_current(l->sender)->memory;
+}
+
+int sender_curl(Sender *s, CurlGlue **ret) {
+        const char *why = NULL;
+        int r = 0;
+
+        if (!s->curl)
+                r = curl_glue_new(&s->curl, s->event, &why);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up libcurl: %s", why);
+
+        *ret = s->curl;
+        return 0;
+}
+
+/* -- the ring -- */
+
+static bool is_going(const Sender *s) {
+        return s->lost < 0 || s->closed < 0 || s->ended;
+}
+
+/* Has a line been begun that is not whole on the wire? */
+static bool in_mid_line(const Sender *s) {
+        uint64_t n = sender_sent_at(s) - sender_acked_at(s);
+
+        return n > 0 && ring_unacked(s->ring, s->reader).p[n - 1] != '\n';
+}
+
+Slice sender_peek(Sender *s) {
+        Slice run = ring_peek(s->ring, s->reader), line = { run.p, 0 };
+
+        if (is_going(s))
+                return line;
+        if (!s->expired)
+                return run;
+        if (in_mid_line(s) && slice_cut(&run, '\n', &line))
+                line.n++;
+
+        return line;
+}
+
+void sender_sent(Sender *s, size_t n) {
+        ring_sent(s->ring, s->reader, n);
+        sender_current(s)->stats.bytes += n;
+}
+
+uint64_t sender_sent_at(const Sender *s) {
+        return ring_sent_at(s->ring, s->reader);
+}
+
+uint64_t sender_acked_at(const Sender *s) {
+        return ring_acked_at(s->ring, s->reader);
+}
+
+static void count_acked(Sender *s, uint64_t lines, usec_t latency) {
+        SenderStats *stats = &sender_current(s)->stats;
+        uint64_t refused = MIN(s->refused, lines);
+
+        stats->acked += lines - refused;
+        stats->refused += refused;
+        s->refused -= refused; /* a complaint that came late counts against what comes after */
+        if (latency > 0)
+                stats->latency_usec = latency;
+}
+
+/* The first proof of a connection: it works. */
+static void note_success(Sender *s) {
+        SenderTarget *t = sender_current(s);
+
+        if (s->proven)
+                return;
+
+        if (!t->greeted || t->why[0])
+                log_info("%s: delivering", t->url);
+        s->proven = t->greeted = true;
+        s->why[0] = t->why[0] = '\0';
+        backoff_reset(&s->backoff);
+}
+
+void sender_acked(Sender *s, uint64_t upto, usec_t latency) {
+        uint64_t acked = sender_acked_at(s);
+        Slice run = ring_unacked(s->ring, s->reader);
+        const char *end;
+
+        assert(upto <= sender_sent_at(s));
+
+        if (upto <= acked)
+                return;
+
+        end = memrchr(run.p, '\n', upto - acked);
+        if (!end)
+                return;
+
+        run.n = (size_t) (end - run.p) + 1;
+        count_acked(s, lines_count(run), latency);
+        ring_ack(s->ring, s->reader, acked + run.n);
+        note_success(s);
+
+        if (s->events.acked)
+                s->events.acked(s->userdata);
+        sender_end_if_proven(s);
+}
+
+void sender_rewind(Sender *s) {
+        ring_rewind(s->ring, s->reader);
+        s->refused = 0;
+}
+
+/* -- the connection -- */
+
+void sender_link_up(Link *l) {
+        Sender *s = l->sender;
+        SenderTarget *t = sender_current(s);
+
+        if (t->known)
+                t->stats.reconnects++;
+        t->known = true;
+        s->state = SENDER_CONNECTED;
+        if (s->config.reconnect_interval > 0)
+                sender_timer(s, clock_usec(CLOCK_MONOTONIC) + s->config.reconnect_interval);
+
+        sender_turn(s);
+}
+
+void sender_link_lost(Link *l, int error, const char *why) {
+        Sender *s = l->sender;
+
+        assert(error < 0);
+
+        if (is_going(s))
+                return;
+
+        s->lost = error;
+        (void) snprintf(s->why, sizeof(s->why), "%s", why);
+        sender_turn(s);
+}
+
+void sender_link_closed(Link *l, int error) {
+        Sender *s = l->sender;
+
+        assert(error < 0);
+
+        s->closed = error;
+        (void) snprintf(s->why, sizeof(s->why), "%s", strerror(-error));
+        sender_turn(s);
+}
+
+void sender_link_error_line(Link *l, Slice line, bool refused) {
+        Sender *s = l->sender;
+        char text[PRINTABLE_MAX];
+        uint64_t held_back;
+
+        sender_current(s)->stats.errors++;
+        s->refused += refused;
+
+        if (!ratelimit_allow(&s->complaints, clock_usec(CLOCK_MONOTONIC), &held_back))
+                return;
+        if (held_back > 0)
+                log_warning("%s: %" PRIu64 " more complaints not shown", l->url, held_back);
+        log_warning("%s says: %s", l->url, printable(text, line));
+}

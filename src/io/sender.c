@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The sender: which server, when, and the ring's cursors.
+ *
+ * There is at most one Link. Whatever may make or end one happens in on_turn(), a one-shot source that runs ahead of
+ * all others in the loop's next turn: a protocol in the midst of its work, or a caller of sender_kick(), never sees a
+ * Link come or go under its hands.
+ *
+ * A server that fails is marked. While there is one without a mark it is tried at once; when all have one, the marks are
+ * wiped off and a wait follows, so that each wait is followed by a round through all servers, which begins with
+ * another than the one that failed last. The wait grows until something has been proven.
+ *
+ * A connection that is to end for its age (`expired`) is cut off from the ring by sender_peek(), so that the protocol
+ * proves what it has sent, and is closed when nothing is left unproven. */
+
+#include <stdio.h>
+
+#include "basic/clock.h"
+#include "basic/file.h"
+#include "basic/log.h"
+#include "io/sender-internal.h"
+
+static const SenderOps *const sender_ops[] = { &sender_telnet_ops, &sender_stdout_ops };
+
+static const SenderOps *find_ops(const char *url) {
+        for (size_t i = 0; i < ELEMENTSOF(sender_ops); i++) {
+                size_t n = strlen(sender_ops[i]->scheme);
+
+                if (strncmp(url, sender_ops[i]->scheme, n) == 0 && url[n] == ':')
+                        return sender_ops[i];
+        }
+
+        return NULL;
+}
+
+void sender_turn(Sender *s) {
+        int r = sd_event_source_set_enabled(s->turn, SD_EVENT_ONESHOT);
+
+        if (r < 0)
+                (void) log_error_errno(r, "Failed to wake the sender: %m");
+}
+
+void sender_timer(Sender *s, usec_t at) {
+        int r = sd_event_source_set_time(s->timer, at);
+
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        if (r < 0)
+                (void) log_error_errno(r, "Failed to set the sender's timer: %m");
+}
+
+static bool sender_has_more(const Sender *s) {
+        return ring_peek(s->ring, s->reader).n > 0;
+}
+
+/* -- servers -- */
+
+/* One of those without a mark, each as likely as the others, but not the last one while there is another. */
+static size_t choose_server(const Sender *s) {
+        size_t choice = s->current, n = 0;
+
+        for (size_t i = 0; i < s->n_servers; i++)
+                if (!s->servers[i].failed && !(i == s->current && s->why[0]) && random_u64() % ++n == 0)
+                        choice = i;
+
+        return choice;
+}
+
+static bool all_have_failed(const Sender *s) {
+        for (size_t i = 0; i < s->n_servers; i++)
+                if (!s->servers[i].failed)
+                        return false;
+
+        return true;
+}
+
+static void sender_connect(Sender *s) {
+        SenderTarget *server;
+        int r;
+
+        s->current = choose_server(s);
+        server = sender_current(s);
+
+        s->link = calloc(1, server->ops->object_size);
+        if (!s->link) {
+                s->lost = log_oom();
+                (void) snprintf(s->why, sizeof(s->why), "out of memory");
+                sender_turn(s);
+                return;
+        }
+
+        *s->link = (Link) { .ops = server->ops, .sender = s, .url = server->url };
+        s->state = SENDER_CONNECTING;
+        r = server->ops->start(s->link);
+        if (r < 0)
+                sender_link_lost(s->link, r, strerror(-r));
+}
+
+/* Back to where nothing is on the wire. */
+static void sender_unlink(Sender *s) {
+        if (s->link) {
+                s->link->ops->stop(s->link);
+                free(TAKE(s->link));
+        }
+
+        ring_rewind(s->ring, s->reader);
+        s->refused = 0;
+        s->lost = 0;
+        s->expired = s->ended = s->proven = false;
+        sender_timer(s, USEC_INFINITY);
+}
+
+static void log_loss(SenderTarget *server, const char *why, usec_t wait) {
+        char span[SPAN_MAX];
+
+        if (strcmp(server->why, why) == 0) {
+                log_debug("%s: %s", server->url, why);
+                return;
+        }
+
+        (void) snprintf(server->why, sizeof(server->why), "%s", why);
+        if (wait == 0)
+                log_warning("%s: %s; trying the next server", server->url, why);
+        else
+                log_warning("%s: %s; trying again in %s", server->url, why,
+                            span_format(span, wait - wait % USEC_PER_MSEC));
+}
+
+static void sender_lose(Sender *s) {
+        SenderTarget *server = sender_current(s);
+        usec_t wait = 0;
+
+        sender_unlink(s);
+        server->stats.errors++;
+        server->failed = true;
+        s->state = SENDER_IDLE;
+
+        if (all_have_failed(s)) {
+                for (size_t i = 0; i < s->n_servers; i++)
+                        s->servers[i].failed = false;
+
+                wait = backoff_next(&s->backoff, random_u64());
+                s->retry_at = clock_usec(CLOCK_MONOTONIC) + wait;
+                s->state = SENDER_WAITING;
+                sender_timer(s, s->retry_at);
+        }
+
+        log_loss(server, s->why, wait);
+}
+
+static void sender_close(Sender *s) {
+        int error = TAKE(s->closed);
+
+        sender_unlink(s);
+        sender_current(s)->stats.errors++;
+        s->state = SENDER_CLOSED;
+        if (s->events.closed)
+                s->events.closed(s->userdata, error);
+}
+
+/* -- the loop -- */
+
+static int on_turn(sd_event_source *source _unused_, void *userdata) {
+        Sender *s = userdata;
+
+        s->seen = ring_head(s->ring);
+        if (s->closed < 0) {
+                sender_close(s);
+                return 0;
+        }
+        if (s->lost < 0)
+                sender_lose(s);
+        if (s->ended) {
+                sender_unlink(s);
+                s->state = SENDER_IDLE;
+        }
+
+        if (s->state == SENDER_CONNECTED)
+                s->link->ops->kick(s->link);
+        else if (s->state == SENDER_IDLE && sender_has_more(s))
+                sender_connect(s);
+
+        return 0;
+}
+
+void sender_end_if_proven(Sender *s) {
+        if (!s->expired || sender_sent_at(s) > sender_acked_at(s))
+                return;
+
+        log_debug("%s: the connection is old enough, making another", sender_current(s)->url);
+        s->ended = true;
+        sender_turn(s);
+}
+
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        Sender *s = userdata;
+
+        if (s->state == SENDER_WAITING)
+                s->state = SENDER_IDLE;
+        if (s->state == SENDER_CONNECTED) {
+                s->expired = true;
+                sender_end_if_proven(s);
+        }
+
+        sender_turn(s);
+        return 0;
+}
+
+static int add_sources(Sender *s) {
+        int r;
+
+        r = sd_event_add_defer(s->event, &s->turn, on_turn, s);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(s->turn, "sender-turn");
+        r = sd_event_source_set_priority(s->turn, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r < 0)
+                return r;
+
+        /* On: what a former process left in the ring wants sending without anybody's kick. */
+        r = sd_event_add_time(s->event, &s->timer, CLOCK_MONOTONIC, USEC_INFINITY, 10 * USEC_PER_MSEC, on_timer, s);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(s->timer, "sender-timer");
+        return sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+}
+
+/* -- life -- */
+
+static int add_servers(Sender *s, const SenderConfig *config) {
+        s->servers = calloc(config->n_servers, sizeof(*s->servers));
+        if (!s->servers)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < config->n_servers; i++) {
+                SenderTarget *server = &s->servers[s->n_servers++];
+
+                server->ops = find_ops(config->servers[i].url);
+                if (!server->ops)
+                        return -EPROTONOSUPPORT;
+
+                server->url = strdup(config->servers[i].url);
+                server->memory = calloc(1, MAX(server->ops->memory_size, (size_t) 1));
+                if (!server->url || !server->memory)
+                        return -ENOMEM;
+        }
+
+        s->current = random_u64() % s->n_servers;
+        return 0;
+}
+
+static void set_config(Sender *s, const SenderConfig *config) {
+        s->config = *config;
+        s->config.servers = NULL;
+        s->config.n_servers = 0;
+        if (s->config.probe_timeout == 0)
+                s->config.probe_timeout = 2 * USEC_PER_SEC;
+        if (s->config.hung_timeout == 0)
+                s->config.hung_timeout = 30 * USEC_PER_SEC;
+        if (s->config.connect_timeout == 0)
+                s->config.connect_timeout = 10 * USEC_PER_SEC;
+        if (s->config.backoff.max == 0)
+                s->config.backoff = (Backoff) { .min = USEC_PER_SEC, .max = 300 * USEC_PER_SEC };
+        s->backoff = s->config.backoff;
+}
+
+int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const SenderConfig *config,
+               const SenderEvents *events, void *userdata) {
+        _cleanup_(sender_freep) Sender *s = calloc(1, sizeof(*s));
+        int r;
+
+        assert(config->n_servers > 0);
+
+        if (!s)
+                return -ENOMEM;
+
+        *s = (Sender) {
+                .event = sd_event_ref(event),
+                .ring = ring,
+                .reader = reader,
+                .events = *events,
+                .userdata = userdata,
+                .complaints = { .interval = 60 * USEC_PER_SEC, .burst = 5 },
+        };
+        set_config(s, config);
+
+        r = add_servers(s, config);
+        if (r < 0)
+                return r;
+        r = add_sources(s);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE(s);
+        return 0;
+}
+
+Sender *sender_free(Sender *s) {
+        if (!s)
+                return NULL;
+
+        if (s->link) {
+                s->link->ops->stop(s->link);
+                free(s->link);
+                ring_rewind(s->ring, s->reader);
+        }
+        (void) curl_glue_free(s->curl);
+        (void) sd_event_source_disable_unref(s->turn);
+        (void) sd_event_source_disable_unref(s->timer);
+        for (size_t i = 0; i < s->n_servers; i++) {
+                free(s->servers[i].url);
+                free(s->servers[i].memory);
+        }
+        free(s->servers);
+        (void) sd_event_unref(s->event);
+        free(s);
+        return NULL;
+}
+
+void sender_kick(Sender *s) {
+        /* A turn is an event too: kicked after every event, this must not cause one without need. */
+        if ((s->state == SENDER_IDLE && sender_has_more(s)) ||
+            (s->state == SENDER_CONNECTED && ring_head(s->ring) != s->seen))
+                sender_turn(s);
+}
+
+bool sender_is_drained(const Sender *s) {
+        return sender_acked_at(s) == ring_head(s->ring);
+}
+
+SenderStatus sender_status(const Sender *s) {
+        return (SenderStatus) {
+                .state = s->state,
+                .url = sender_current(s)->url,
+                .last_error = s->why[0] ? s->why : NULL,
+                .retry_at = s->state == SENDER_WAITING ? s->retry_at : 0,
+                .confirmed = s->link && s->link->confirmed,
+        };
+}
+
+size_t sender_n_servers(const Sender *s) {
+        return s->n_servers;
+}
+
+const char *sender_server_url(const Sender *s, size_t i) {
+        return s->servers[i].url;
+}
+
+const SenderStats *sender_server_stats(const Sender *s, size_t i) {
+        return &s->servers[i].stats;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What sender-telnet.c (the connection), telnet-send.c (what goes out) and telnet-proof.c (what comes back, and what
+ * it proves) share. The model is at the head of sender-telnet.c. */
+
+#include "basic/clock.h"
+#include "io/sender-ops.h"
+#include "io/telnet-reply.h"
+
+#define TELNET_TURN_BYTES ((size_t) 1 << 20) /* about so much is sent or received per turn of the loop */
+
+#define TELNET_WINDOW_MIN ((uint64_t) 16 << 10)
+#define TELNET_WINDOW_START ((uint64_t) 64 << 10)
+#define TELNET_WINDOW_MAX ((uint64_t) 4 << 20)
+
+#define TELNET_POLL_MIN (10 * USEC_PER_MSEC)
+#define TELNET_POLL_MAX (100 * USEC_PER_MSEC)
+#define TELNET_PAUSE_MIN (100 * USEC_PER_MSEC)
+#define TELNET_PAUSE_MAX (10 * USEC_PER_SEC)
+
+/* Of one server, over all its connections. */
+typedef struct TelnetMemory {
+        bool answers;     /* it has, once */
+        bool silent;      /* it does not, or never so that it could be told */
+        unsigned strange; /* connections in a row that ended with an answer not recognised */
+} TelnetMemory;
+
+typedef enum TelnetDeadline {
+        TELNET_SILENCE, /* look whether the answer is overdue */
+        TELNET_SETTLE,  /* what came without a newline is the whole answer */
+        TELNET_POLL,    /* look how much a silent server's kernel has */
+        TELNET_RESUME,  /* the pause after throttling is over */
+        _TELNET_DEADLINE_MAX,
+} TelnetDeadline;
+
+typedef struct Telnet {
+        Link link;
+        TelnetMemory *memory; /* borrowed */
+        const CurlApi *api;   /* borrowed */
+        CurlJob *job;
+        int fd;               /* borrowed from libcurl */
+        sd_event_source *io, *timer;
+        bool lost;
+
+        uint64_t wire;       /* bytes written, of all kinds */
+        size_t version_left; /* bytes of a `version` that is on its way out */
+        bool mid_line;       /* the last byte written was not a newline */
+        uint64_t window;     /* bytes that may be unproven */
+
+        bool asked;          /* a `version` is outstanding, */
+        usec_t asked_at;     /* since then; */
+        uint64_t mark;       /* it stands behind this position, */
+        uint64_t asked_wire; /* and ends here, counted as `wire` */
+        uint64_t taken;      /* so much of `wire`, up to asked_wire, the server's kernel had when last looked at; */
+        usec_t progress_at;  /* then it was more than before, or something was heard */
+        usec_t poll_interval;
+
+        TelnetReply reply;
+        bool strange;        /* since `version` went out something was heard that was neither answer nor complaint */
+        unsigned n_answers;  /* of this connection */
+        bool throttled;      /* and not all complaints are in */
+        usec_t pause;        /* the next one */
+
+        usec_t deadlines[_TELNET_DEADLINE_MAX]; /* CLOCK_MONOTONIC; USEC_INFINITY: none */
+} Telnet;
+
+static inline usec_t telnet_now(void) {
+        return clock_usec(CLOCK_MONOTONIC);
+}
+
+static inline uint64_t telnet_unproven(const Telnet *t) {
+        return sender_sent_at(t->link.sender) - sender_acked_at(t->link.sender);
+}
+
+/* sender-telnet.c */
+void telnet_lost(Telnet *t, int error, const char *why); /* nothing of `t` runs any more: return at once */
+void telnet_set_deadline(Telnet *t, TelnetDeadline which, usec_t at);
+
+/* telnet-send.c */
+void telnet_send(Telnet *t); /* as much as may be sent and the socket takes, within a turn's bounds */
+
+/* telnet-proof.c */
+void telnet_asked(Telnet *t);   /* a `version` is on the wire */
+void telnet_watch(Telnet *t);   /* lines are on the wire whose server never answers */
+int telnet_receive(Telnet *t);  /* 0: all that had come; 1: there may be more */
+void telnet_deadline(Telnet *t, TelnetDeadline which, usec_t now); /* it has come */
