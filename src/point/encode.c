@@ -77,7 +77,7 @@ static char *put_value(char *out, Slice value) {
         if (!number_split(value, &n))
                 abort(); /* the parser took it */
 
-        while (n.whole.n > 1 && n.whole.p[0] == '0')
+        while (n.whole.n > 0 && n.whole.p[0] == '0')
                 n.whole = (Slice) { n.whole.p + 1, n.whole.n - 1 };
 
         if (n.negative)

@@ -198,12 +198,12 @@ bool time_parse_any(Slice s, int64_t *ret_ms) {
                 fraction = take_digits(&s);
         if (s.n > 0 || whole.n == 0 || (dot && (whole.n > 11 || fraction.n == 0 || fraction.n > 3)))
                 return false;
-        if (!slice_to_uint64(whole, &ms) || ms >= (uint64_t) POINT_TIME_END_MS)
+        if (!slice_to_uint64(whole, &ms))
                 return false;
         if (whole.n > 11)
-                return time_in_range((int64_t) ms, ret_ms);
+                return time_in_range(ms, ret_ms);
 
         for (size_t i = 0, unit = 100; i < fraction.n; i++, unit /= 10)
                 part += (uint64_t) (fraction.p[i] - '0') * unit;
-        return time_in_range((int64_t) (ms * 1000 + part), ret_ms);
+        return time_in_range(ms * 1000 + part, ret_ms);
 }

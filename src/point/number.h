@@ -77,16 +77,16 @@ static inline bool short_integer(Slice s, bool *ret_zero) {
         return digits && are_digits(v);
 }
 
-static inline bool time_in_range(int64_t ms, int64_t *ret_ms) {
-        if (ms <= 0 || ms >= POINT_TIME_END_MS)
+static inline bool time_in_range(uint64_t ms, int64_t *ret_ms) {
+        if (ms == 0 || ms >= (uint64_t) POINT_TIME_END_MS)
                 return false;
 
-        *ret_ms = ms;
+        *ret_ms = (int64_t) ms;
         return true;
 }
 
 /* Ten digits: eight of them at once, in pairs first, then four pairs in two multiplications. */
-static inline bool ten_digits(const char *p, int64_t *ret) {
+static inline bool ten_digits(const char *p, uint64_t *ret) {
         uint64_t v = load_8(p) ^ EACH_BYTE('0'), even, odd;
         unsigned tens = (uint8_t) p[8] - '0', ones = (uint8_t) p[9] - '0';
 
@@ -97,7 +97,7 @@ static inline bool ten_digits(const char *p, int64_t *ret) {
         even = v & UINT64_C(0x000000ff000000ff);
         odd = (v >> 16) & UINT64_C(0x000000ff000000ff);
         v = (even * (100 + (UINT64_C(1000000) << 32)) + odd * (1 + (UINT64_C(10000) << 32))) >> 32;
-        *ret = (int64_t) v * 100 + tens * 10 + ones;
+        *ret = v * 100 + tens * 10 + ones;
         return true;
 }
 
@@ -123,7 +123,7 @@ static inline bool value_parse(Slice s, Slice *ret, bool *ret_zero) {
 
 /* A timestamp, in milliseconds. false: not one, zero, or at or beyond POINT_TIME_END_MS. */
 static inline bool time_parse(Slice s, int64_t *ret_ms) {
-        int64_t seconds;
+        uint64_t seconds;
 
         if (_unlikely_(s.n != 10) || !ten_digits(s.p, &seconds))
                 return time_parse_any(s, ret_ms);

@@ -10,7 +10,7 @@
 #include "point/verdict.h"
 
 #define POINT_LINE_MAX 1024u         /* a squeezed line has fewer bytes than this */
-#define POINT_RAW_MAX (64u * 1024)   /* a line as it was printed has at most this many bytes, newline aside */
+#define POINT_RAW_MAX (64u * 1024)   /* a line as it was printed has at most this many, newline aside */
 #define POINT_FINISHED_MAX 1023u     /* "put ...\n" has at most this many bytes */
 #define POINT_AGENT_TAGS_MAX 64u     /* bits in Point.agent_tags */
 #define POINT_TIME_END_MS INT64_C(2209212000000) /* timestamps at or beyond it are refused, milliseconds */
@@ -31,10 +31,10 @@ typedef struct AgentTag {
  * by point_rules_new(); constant while lines are parsed. */
 typedef struct PointRules PointRules;
 
-/* `prefix` is the namespace prefix without regard to its trailing dot (one is added if it lacks one), empty for
- * none. `tags` are the agent's tags for this collector, "host" included, in any order; they are copied.
- * 0; -EINVAL: a key or value is empty or has a character outside [-_./a-zA-Z0-9], or the prefix has; -EEXIST: a
- * key twice; -E2BIG: more than POINT_AGENT_TAGS_MAX tags, or their text does not leave room for a point;
+/* `prefix` is the namespace prefix without regard to its trailing dot (one is added if it lacks one), empty
+ * for none. `tags` are the agent's tags for this collector, "host" included, in any order; they are copied.
+ * 0; -EINVAL: a key or value is empty or has a character outside [-_./a-zA-Z0-9], or the prefix has; -EEXIST:
+ * a key twice; -E2BIG: more than POINT_AGENT_TAGS_MAX tags, or their text does not leave room for a point;
  * -ENOMEM. */
 int point_rules_new(PointRules **ret, Slice prefix, const AgentTag *tags, size_t n_tags, unsigned max_tags,
                     BadChars bad_chars);
@@ -45,7 +45,7 @@ typedef struct Point {
         Slice metric;        /* as written, without the namespace prefix */
         Slice when;          /* the timestamp as written */
         Slice value;         /* as it is sent and compared: no '+', true and false as 1 and 0 */
-        Slice tags;          /* the line's tags in its order, one space between, none in front; may be empty */
+        Slice tags;          /* the line's in its order, one space between, none in front; may be empty */
         int64_t time_ms;     /* the timestamp in milliseconds since the epoch */
         uint64_t agent_tags; /* bit i: the i-th of the rules' tags (in key order) is appended */
         uint16_t finished_n; /* bytes of the finished line, "put " and newline included */
@@ -54,9 +54,9 @@ typedef struct Point {
         bool replaced;       /* a character was replaced (BAD_CHARS_REPLACE) */
 } Point;
 
-/* Parses one line. `line` has no newline; `scratch` (POINT_LINE_MAX bytes, borrowed by *ret) takes the squeezed
- * or replaced form when the line is not already in it. *ret is written for VERDICT_OK only. Never returns
- * VERDICT_OUT_OF_ORDER. */
+/* Parses one line. `line` has no newline; `scratch` (POINT_LINE_MAX bytes, borrowed by *ret) takes the
+ * squeezed or replaced form when the line is not already in it. *ret is written for VERDICT_OK only. Never
+ * returns VERDICT_OUT_OF_ORDER. */
 Verdict point_parse(const PointRules *rules, Slice line, char *scratch, Point *ret);
 
 /* Is `s` one or more of [-_./a-zA-Z0-9]? */

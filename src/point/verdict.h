@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What is said of a line. The order is that of SPEC.md section 1: with several faults the first one counts. */
+/* What is said of a line, in the order of SPEC.md section 1: with several faults the first one counts. */
 
 typedef enum Verdict {
         VERDICT_OK,    /* a data point */

@@ -108,8 +108,11 @@ static void check_same(const Point *a, const Point *b) {
 static void check_bytes(Slice finished) {
         check(slice_starts_with(finished, SLICE("put ")));
         check(finished.n <= POINT_FINISHED_MAX);
-        for (size_t i = 0; i + 1 < finished.n; i++)
-                check(strchr("-_./ =+", finished.p[i]) ? finished.p[i] != '\0' : class_of(finished.p[i]) == CHAR_NAME);
+        for (size_t i = 0; i + 1 < finished.n; i++) {
+                char c = finished.p[i];
+
+                check(class_of(c) == CHAR_NAME || c == ' ' || c == '=' || c == '+');
+        }
 
         check(finished.p[finished.n - 1] == '\n');
 }
@@ -152,7 +155,8 @@ static PointRules *make_rules(uint8_t choice) {
         };
         PointRules *rules;
 
-        check(point_rules_new(&rules, choice & 4 ? SLICE("pre") : (Slice) {}, tags, choice & 3, choice & 8 ? 3 : 500,
+        check(point_rules_new(&rules, choice & 4 ? SLICE("pre") : (Slice) {}, tags, choice & 3,
+                              choice & 8 ? 3 : 500,
                               choice & 16 ? BAD_CHARS_REPLACE : BAD_CHARS_REJECT) == 0);
         return rules;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Runs a fuzz target over files: each that is named, and each in a folder that is named. That way what the fuzzer
- * once found stays a test, with any compiler. Without a single file it fails, so that a wrong path is noticed. */
+/* Runs a fuzz target over files: each that is named, and each in a folder that is named. That way what the
+ * fuzzer once found stays a test, with any compiler. Without a single file it fails, so that a wrong path is
+ * noticed. */
 
 #include <dirent.h>
 #include <fcntl.h>

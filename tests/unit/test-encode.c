@@ -29,7 +29,8 @@ static void test_agent_tags(void **state _unused_) {
                 { "m 17 1 host=v", "put n.m 17 1 host=v a=1 z=3\n" },
                 { "m 17 1 a=v", "put n.m 17 1 a=v host=web01 z=3\n" },
                 { "m 17 1 a=x host=y z=z", "put n.m 17 1 a=x host=y z=z\n" },
-                { "m 17 1 aa=x hos=y hosts=v zz=z", "put n.m 17 1 aa=x hos=y hosts=v zz=z a=1 host=web01 z=3\n" },
+                { "m 17 1 aa=x hos=y hosts=v zz=z",
+                  "put n.m 17 1 aa=x hos=y hosts=v zz=z a=1 host=web01 z=3\n" },
                 { " m  17.5\t+1 k=v ", "put n.m 17.5 1 k=v a=1 host=web01 z=3\n" },
                 { "m 17 True", "put n.m 17 1 a=1 host=web01 z=3\n" },
                 { "m 17 false a=x", "put n.m 17 0 a=x host=web01 z=3\n" },
@@ -37,7 +38,8 @@ static void test_agent_tags(void **state _unused_) {
         AgentTag tags[] = { TAG("z", "3"), TAG("host", "web01"), TAG("a", "1") };
         _cleanup_(point_rules_freep) PointRules *rules = NULL;
 
-        assert_int_equal(point_rules_new(&rules, SLICE("n"), tags, ELEMENTSOF(tags), 8, BAD_CHARS_REJECT), 0);
+        assert_int_equal(point_rules_new(&rules, SLICE("n"), tags, ELEMENTSOF(tags), 8, BAD_CHARS_REJECT),
+                         0);
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 check_telnet(rules, rows[i].line, rows[i].want);
 }
@@ -47,10 +49,8 @@ static void test_prefix(void **state _unused_) {
                 Slice prefix;
                 const char *want;
         } rows[] = {
-                { SLICE(""), "put m 17 1\n" },
-                { SLICE("n"), "put n.m 17 1\n" },
-                { SLICE("n."), "put n.m 17 1\n" },
-                { SLICE("a.b"), "put a.b.m 17 1\n" },
+                { SLICE(""), "put m 17 1\n" },     { SLICE("n"), "put n.m 17 1\n" },
+                { SLICE("n."), "put n.m 17 1\n" }, { SLICE("a.b"), "put a.b.m 17 1\n" },
                 { SLICE("."), "put .m 17 1\n" },
         };
 
@@ -72,7 +72,8 @@ static void test_all_agent_tags(void **state _unused_) {
                 (void) snprintf(keys[i], sizeof(keys[i]), "k%02zu", i);
                 tags[i] = (AgentTag) { .key = slice_from_string(keys[i]), .value = SLICE("v") };
         }
-        assert_int_equal(point_rules_new(&rules, (Slice) {}, tags, ELEMENTSOF(tags), 64, BAD_CHARS_REJECT), 0);
+        assert_int_equal(point_rules_new(&rules, (Slice) {}, tags, ELEMENTSOF(tags), 64, BAD_CHARS_REJECT),
+                         0);
 
         for (size_t i = 0; i < ELEMENTSOF(tags); i++) {
                 size_t n = (size_t) snprintf(want, sizeof(want), "put m 17 1 %s=x", keys[i]);
@@ -97,9 +98,11 @@ static const struct {
         { "put m 17 5 a=b c=d-_./9\n",
           "{\"metric\":\"m\",\"timestamp\":17,\"value\":5,\"tags\":{\"a\":\"b\",\"c\":\"d-_./9\"}}" },
         { "put m 17 5\n", "{\"metric\":\"m\",\"timestamp\":17,\"value\":5,\"tags\":{}}" },
-        { "put m 1700000000.5 5\n", "{\"metric\":\"m\",\"timestamp\":1700000000500,\"value\":5,\"tags\":{}}" },
+        { "put m 1700000000.5 5\n",
+          "{\"metric\":\"m\",\"timestamp\":1700000000500,\"value\":5,\"tags\":{}}" },
         { "put m 17.000 5\n", "{\"metric\":\"m\",\"timestamp\":17000,\"value\":5,\"tags\":{}}" },
-        { "put m 1700000000123 5\n", "{\"metric\":\"m\",\"timestamp\":1700000000123,\"value\":5,\"tags\":{}}" },
+        { "put m 1700000000123 5\n",
+          "{\"metric\":\"m\",\"timestamp\":1700000000123,\"value\":5,\"tags\":{}}" },
         { "put m 000000000017 5\n", "{\"metric\":\"m\",\"timestamp\":17,\"value\":5,\"tags\":{}}" },
         { "put m 00000000017 5\n", "{\"metric\":\"m\",\"timestamp\":17,\"value\":5,\"tags\":{}}" },
         { "", NULL },
@@ -109,6 +112,7 @@ static const struct {
         { "put m 17 5\n\n", NULL },
         { "put m 17 5 \n", NULL },
         { "put  m 17 5\n", NULL },
+        { "put  17 5\n", NULL },
         { "put m 17 +5\n", NULL },
         { "put m 17 true\n", NULL },
         { "put m 17\n", NULL },
@@ -125,10 +129,22 @@ static const struct {
 static const struct {
         const char *value, *want;
 } json_values[] = {
-        { "0", "0" },          { "-0", "-0" },        { "007", "7" },        { "-007", "-7" },
-        { "000", "0" },        { ".5", "0.5" },       { "-.5", "-0.5" },     { "5.", "5.0" },
-        { "5.e3", "5.0e3" },   { "00.50", "0.50" },   { "1e5", "1e5" },      { "1E+05", "1e+05" },
-        { "007e-1", "7e-1" },  { ".5e-1", "0.5e-1" }, { "0.0", "0.0" },      { "1.25", "1.25" },
+        { "0", "0" },
+        { "-0", "-0" },
+        { "007", "7" },
+        { "-007", "-7" },
+        { "000", "0" },
+        { ".5", "0.5" },
+        { "-.5", "-0.5" },
+        { "5.", "5.0" },
+        { "5.e3", "5.0e3" },
+        { "00.50", "0.50" },
+        { "1e5", "1e5" },
+        { "1E+05", "1e+05" },
+        { "007e-1", "7e-1" },
+        { ".5e-1", "0.5e-1" },
+        { "0.0", "0.0" },
+        { "1.25", "1.25" },
         { "-9223372036854775808", "-9223372036854775808" },
 };
 
@@ -168,16 +184,19 @@ static void test_json_longest(void **state _unused_) {
                 n += (size_t) sprintf(line + n, " %c%c=v", set[i / n_set], set[i % n_set]);
 
         n_json = encode_json(guarded_slice((Slice) { line, n }), out);
-        assert_int_equal(n_json, n - strlen("put m 1.5 .5") + 4 * n_tags - 1 +
-                                         strlen("{\"metric\":\"m\",\"timestamp\":1500,\"value\":0.5,\"tags\":{}}"));
+        assert_int_equal(n_json,
+                         n - strlen("put m 1.5 .5") + 4 * n_tags - 1 +
+                                 strlen("{\"metric\":\"m\",\"timestamp\":1500,\"value\":0.5,\"tags\":{}}"));
         assert_true(n_json <= ENCODE_JSON_MAX);
         assert_true(n_tags > 200);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_agent_tags), cmocka_unit_test(test_prefix),
-                cmocka_unit_test(test_all_agent_tags), cmocka_unit_test(test_json),
+                cmocka_unit_test(test_agent_tags),
+                cmocka_unit_test(test_prefix),
+                cmocka_unit_test(test_all_agent_tags),
+                cmocka_unit_test(test_json),
                 cmocka_unit_test(test_json_longest),
         };
 

@@ -104,6 +104,7 @@ static const struct {
         { "00000000000000000", "00000000000000000", true },
         { "0000000000000000000000", "0000000000000000000000", true },
         { "00000000000000010", "00000000000000010", false },
+        { "00000000100000000", "00000000100000000", false },
         { "0.00", "0.00", true },
         { ".0", ".0", true },
         { "0.", "0.", true },
@@ -173,6 +174,7 @@ static const struct {
         { "12345678901234:6", NULL, false },
         { "12345678901:34567", NULL, false },
         { "1234:67890123456", NULL, false },
+        { "12345678:01234567", NULL, false },
         { "5\xff", NULL, false },
 };
 
@@ -221,24 +223,45 @@ static void check_value(const char *s, const regex_t *integer, const regex_t *de
         *n_taken += ok;
 }
 
+/* 2^1024 - 2^970: the smallest number that is rounded to infinity. */
+static const char limit[] =
+        "17976931348623158079372897140530341507993413271003782693617377898044496829276475"
+        "09466490179775872070963302864166928879109465555478519404026306574886715058206819"
+        "08902000708383676273854845817711531764475730270069855571366959622842914819860834"
+        "936475292719074168444365510704342711559699508093042880177904174497792";
+
+static void test_limit(void **state _unused_) {
+        static const struct {
+                const char *end; /* in the place of the last digit */
+                bool want;
+        } rows[] = {
+                { "1.", true },  { "1.999999", true }, { "2.", false },     { "2.0000001", false },
+                { "3.", false }, { ".2e1", false },    { ".199e1", true },  { "20e-1", false },
+                { "2", false },  { "19e-1", true },    { "20.e-1", false },
+        };
+        char s[512];
+        Slice sent;
+        bool zero;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                (void) snprintf(s, sizeof(s), "%.*s%s", (int) sizeof(limit) - 2, limit, rows[i].end);
+                if (value_parse(guarded(s), &sent, &zero) != rows[i].want)
+                        fail_msg("ending in \"%s\": not %d", rows[i].end, rows[i].want);
+        }
+}
+
 /* Digits around the largest double, the dot anywhere, and the exponent that makes up for it, or nearly. */
 static void make_big(char out[static 512], uint64_t *random) {
-        static const char digits[] =
-                "17976931348623158079372897140530341507993413271003782693617377898044496829276475"
-                "09466490179775872070963302864166928879109465555478519404026306574886715058206819"
-                "08902000708383676273854845817711531764475730270069855571366959622842914819860834"
-                "936475292719074168444365510704342711559699508093042880177904174497792";
-        size_t n = 1 + next_random(random) % (sizeof(digits) - 1), dot = next_random(random) % (n + 1),
+        size_t n = 1 + next_random(random) % (sizeof(limit) - 1), dot = next_random(random) % (n + 1),
                changed;
         int exponent = 309 - (int) dot + (int) (next_random(random) % 3) - 1;
 
         if (next_random(random) % 2)
                 exponent = 309 - (int) dot;
         if (next_random(random) % 4 == 0)
-                n = sizeof(digits) - 1;
+                n = sizeof(limit) - 1;
 
-        (void) snprintf(out, 512, "%.*s.%.*se%d", (int) dot, digits, (int) (n - dot), digits + dot,
-                        exponent);
+        (void) snprintf(out, 512, "%.*s.%.*se%d", (int) dot, limit, (int) (n - dot), limit + dot, exponent);
         changed = next_random(random) % n;
         changed += changed >= dot;
         if (next_random(random) % 2)
@@ -282,6 +305,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_times),
                 cmocka_unit_test(test_values),
+                cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_random_values),
         };
 

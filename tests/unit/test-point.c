@@ -38,6 +38,7 @@ static const struct {
         { SLICE("a 1700000000 +5 k=v"), VERDICT_OK },
         { SLICE("a 1700000000 TRUE k=v"), VERDICT_OK },
         { SLICE("-_./azAZ09 1700000000 1 -_./azAZ09=-_./azAZ09"), VERDICT_OK },
+        { SLICE("a 1700000000 1 abcde=1 axcye=1"), VERDICT_OK },
         { SLICE("a 1700000000 1 a=1 b=1 c=1 d=1 e=1 f=1 g=1"), VERDICT_OK },
         { SLICE("a 1700000000 1 a=1 b=1 c=1 d=1 e=1 f=1 g=1 host=x"), VERDICT_OK },
 
@@ -101,6 +102,7 @@ static const struct {
 
         { SLICE("a 1700000000 1 k=v k=v"), VERDICT_DUPLICATE_TAG },
         { SLICE("a 1700000000 1 host=v j=v host=w"), VERDICT_DUPLICATE_TAG },
+        { SLICE("a 1700000000 1 k=v k=v abcde=1 axcye=1"), VERDICT_DUPLICATE_TAG },
         { SLICE("a 1700000000 1 a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1 i=1 a=1"), VERDICT_DUPLICATE_TAG },
 
         { SLICE("a 1700000000 1 a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1"), VERDICT_TOO_MANY_TAGS },
