@@ -215,7 +215,7 @@ static bool begins_comment(const char *text, size_t i) {
                 return false;
 
         /* "//" in the middle of a word is that of a URL */
-        return text[i + 1] == '*' || (text[i + 1] == '/' && (i == 0 || strchr(" \t\r\n={}(),+\"'", text[i - 1])));
+        return text[i + 1] == '*' || (text[i + 1] == '/' && (i == 0 || strchr(" \t\r\n={}(),+*\"'", text[i - 1])));
 }
 
 /* Blanks the comment at *i, keeping its newlines, and goes behind it. Returns what is wrong with it, or NULL. */
