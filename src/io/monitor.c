@@ -133,9 +133,22 @@ static void rearm(Monitor *m) {
                 log_warning_errno(r, "Failed to set the HTTP endpoint's timer: %m");
 }
 
+static unsigned count_connections(const Monitor *m) {
+        const union MHD_DaemonInfo *info = m->api.get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+        return info ? info->num_connections : 0;
+}
+
+/* A run looks at the listening socket again, if there is room, before it closes what is to be closed: without another
+ * one a client that waits for room would wait for somebody else's event. */
 static void run(Monitor *m) {
-        if (m->api.run(m->daemon) != MHD_YES)
-                log_debug("The HTTP endpoint is in trouble.");
+        unsigned before;
+
+        do {
+                before = count_connections(m);
+                if (m->api.run(m->daemon) != MHD_YES)
+                        log_debug("The HTTP endpoint is in trouble.");
+        } while (count_connections(m) < before);
 
         rearm(m);
 }
