@@ -108,7 +108,7 @@ bool time_parse_any(Slice s, int64_t *ret_ms);
 /* A value. *ret is what is sent: without a leading '+', 1 and 0 for true and false; *ret_zero: it is
  * numerically 0. false: an integer beyond 64 bits, a decimal that is not finite as a double, or no number at
  * all. */
-static inline bool value_parse(Slice s, Slice *ret, bool *ret_zero) {
+__attribute__((__always_inline__)) static inline bool value_parse(Slice s, Slice *ret, bool *ret_zero) {
         size_t sign = s.n > 0 && s.p[0] == '-';
         Slice digits = { s.p + sign, s.n - sign };
         bool zero;
