@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `fd` is open for the object's whole life: a new file takes the place of the old one only when it is open. While
- * `stale`, the file at `path` is not (known to be) the one written to. */
+/* `fd` is open for the object's whole life: a new file takes the place of the old one only when it is open.
+ * While `stale`, the file at `path` is not (known to be) the one written to. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -50,7 +50,10 @@ int logfile_open(LogFile **ret, const char *path, uint64_t max_bytes, uint64_t b
         if (!f)
                 return -ENOMEM;
 
-        *f = (LogFile) { .path = strdup(path), .max_bytes = max_bytes, .backup_count = backup_count, .fd = -1 };
+        f->path = strdup(path);
+        f->max_bytes = max_bytes;
+        f->backup_count = backup_count;
+        f->fd = -1;
         if (!f->path)
                 return -ENOMEM;
 
@@ -81,7 +84,10 @@ static int move_backups(const LogFile *f) {
                 int r;
 
                 from.n = to.n = 0;
-                r = i > 1 ? buffer_addf(&from, "%s.%" PRIu64, f->path, i - 1) : buffer_add_string(&from, f->path);
+                if (i > 1)
+                        r = buffer_addf(&from, "%s.%" PRIu64, f->path, i - 1);
+                else
+                        r = buffer_add_string(&from, f->path);
                 if (r >= 0)
                         r = buffer_addf(&to, "%s.%" PRIu64, f->path, i);
                 if (r < 0)
@@ -146,8 +152,8 @@ static int format_all(LogFile *f, usec_t now, int level, const char *text) {
         if (f->torn)
                 r = buffer_add_string(&f->line, "\n");
         if (r >= 0 && f->missed > 0) {
-                (void) snprintf(note, sizeof(note), "%" PRIu64 " lines could not be written here: %s", f->missed,
-                                strerrordesc_np(f->error) ?: "unknown error");
+                (void) snprintf(note, sizeof(note), "%" PRIu64 " lines could not be written here: %s",
+                                f->missed, strerrordesc_np(f->error) ?: "unknown error");
                 r = add_line(f, now, LOG_WARNING, note);
         }
         if (r >= 0)

@@ -11,7 +11,7 @@
 const OptionRow option_rows[] = {
         { .name = "What runs" },
         { "collector-dir", 'c', OPTION_DIR, "DIR", NULL, NULL,
-          "run the collectors in DIR (may be repeated, the first folder wins; default: those of the configuration)" },
+          "run the collectors in DIR (may be repeated, the first wins; default: see tcollector.conf(5))" },
         { "stdin", 's', OPTION_SETTING, NULL, "from_stdin", "true",
           "run no collectors: read data points from standard input to its end, and add no host tag" },
         { "dry-run", 'd', OPTION_SETTING, NULL, "dry_run", "true", "print what would be sent" },
@@ -22,7 +22,8 @@ const OptionRow option_rows[] = {
 
         { .name = "Where data points go" },
         { "host", 'H', OPTION_HOST, "HOST", NULL, NULL, "deliver to HOST (default:~localhost)" },
-        { "port", 'p', OPTION_SETTING, "PORT", "port", NULL, "port of a server named without one (default:~4242)" },
+        { "port", 'p', OPTION_SETTING, "PORT", "port", NULL,
+          "port of a server named without one (default:~4242)" },
         { "hosts-list", 'L', OPTION_HOSTS, "LIST", NULL, NULL,
           "deliver to one of HOST[:PORT],[V6]:PORT,...; that of --host is one more" },
         { "reconnect-interval", 0, OPTION_SETTING, "SPAN", "reconnect_interval", NULL,
@@ -35,15 +36,16 @@ const OptionRow option_rows[] = {
 
         { .name = "What becomes of a data point" },
         { "tag", 't', OPTION_TAG, "KEY=VALUE", NULL, NULL,
-          "add this tag where a data point has none of that key (may be repeated; host=<this host> is added unless "
-          "given)" },
+          "add this tag where a data point has none of that key (may be repeated; host=<this host> is added "
+          "unless given)" },
         { "max-tags", 0, OPTION_SETTING, "N", "max_tags", NULL,
           "a data point with more tags is invalid (default:~8)" },
         { "namespace-prefix", 0, OPTION_SETTING, "PREFIX", "namespace_prefix", NULL,
           "put PREFIX and a dot in front of every metric" },
         { "dedup-interval", 0, OPTION_SETTING, "SPAN", "dedup_interval", NULL,
           "send a value that does not change only once in this time; 0:~send~all (default:~300)" },
-        { "dedup-only-zero", 0, OPTION_SETTING, NULL, "dedup_only_zero", "true", "hold back repeated zeros only" },
+        { "dedup-only-zero", 0, OPTION_SETTING, NULL, "dedup_only_zero", "true",
+          "hold back repeated zeros only" },
         { "evict-interval", 0, OPTION_SETTING, "SPAN", "evict_interval", NULL,
           "forget a series without a new value for this time; more than --dedup-interval (default:~6000)" },
 
@@ -52,7 +54,8 @@ const OptionRow option_rows[] = {
           "read this configuration file instead of the system's; see tcollector.conf(5)" },
         { "daemonize", 'D', OPTION_SETTING, NULL, "daemonize", "true", "go to the background" },
         { "pidfile", 'P', OPTION_SETTING, "FILE", "pidfile", NULL, "write the process id to FILE" },
-        { "service", 0, OPTION_LATER, NULL, NULL, "this version runs in the foreground", "not supported yet" },
+        { "service", 0, OPTION_LATER, NULL, NULL, "this version runs in the foreground",
+          "not supported yet" },
         { "help", 'h', OPTION_HELP, NULL, NULL, NULL, "show this help" },
         { "version", 0, OPTION_VERSION, NULL, NULL, NULL, "show the version" },
 
@@ -64,7 +67,8 @@ const OptionRow option_rows[] = {
           "rotate the log file before it is larger; 0:~never (default:~64M)" },
         { "backup-count", 0, OPTION_SETTING, "N", "backup_count", NULL,
           "keep N rotated log files; 0:~never rotate (default:~1)" },
-        { "log-stdout", 0, OPTION_SETTING, NULL, "log_stdout", "true", "log to standard output, whatever --logfile says" },
+        { "log-stdout", 0, OPTION_SETTING, NULL, "log_stdout", "true",
+          "log to standard output, whatever --logfile says" },
         { "no-tcollector-stats", 0, OPTION_SETTING, NULL, "self_stats", "false",
           "send no data points about tcollector itself" },
         { "monitoring-interface", 0, OPTION_SETTING, "ADDRESS", "monitoring_address", NULL,
@@ -99,8 +103,8 @@ void options_for_getopt(struct option *longs, char *letters) {
         letters[end] = '\0';
 }
 
-/* -- help: options to the left, what they do to the right, no line longer than a terminal's 79 columns; a "~"
- * in the text is a space that no line is broken at -- */
+/* -- help: options to the left, what they do to the right, no line longer than a terminal's 79 columns; a
+ * "~" in the text is a space that no line is broken at -- */
 
 #define TEXT_COLUMN 33u
 #define LAST_COLUMN 79u

@@ -39,8 +39,8 @@ static inline bool option_is_title(const OptionRow *row) {
         return !row->help;
 }
 
-/* Fills what getopt_long(3) wants: `longs` has room for OPTION_ROWS_MAX and the end, `letters` is a string with room for
- * 2 * OPTION_ROWS_MAX more bytes. */
+/* Fills what getopt_long(3) wants: `longs` has room for OPTION_ROWS_MAX and the end, `letters` is a string
+ * with room for 2 * OPTION_ROWS_MAX more bytes. */
 void options_for_getopt(struct option *longs, char *letters);
 
 int options_print_help(void); /* on standard output; 1, or -EIO */

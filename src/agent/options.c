@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Options are rows of one table (options-table.c), which getopt_long(3), --help and the manual page's check read.
- * The command line is gone through first and only noted; then the files are read; then every option is
- * applied in the order given, most of them through the table of settings. Lists of the command line are put together
- * apart, and take the place of the files' at the end. */
+/* Options are rows of one table (options-table.c), which getopt_long(3), --help and the manual page's check
+ * read. The command line is gone through first and only noted; then the files are read; then every option is
+ * applied in the order given, most of them through the table of settings. Lists of the command line are put
+ * together apart, and take the place of the files' at the end. */
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -81,7 +81,8 @@ _printf_(2, 3) static int refuse(int r, const char *format, ...) {
         va_start(ap, format);
         (void) vsnprintf(line, sizeof(line), format, ap);
         va_end(ap);
-        (void) fprintf(stderr, "tcollector: %s%s\n", line, r == -EINVAL ? "; see 'tcollector --help'." : ".");
+        (void) fprintf(stderr, "tcollector: %s%s\n", line,
+                       r == -EINVAL ? "; see 'tcollector --help'." : ".");
         return r;
 }
 
@@ -107,11 +108,13 @@ static int refuse_option(int code, char **argv) {
         if (optopt >= OPTION_BASE) {
                 const char *name = option_rows[optopt - OPTION_BASE].name;
 
-                return refuse(-EINVAL, code == ':' ? "option '--%s' needs a value" : "option '--%s' takes no value",
+                return refuse(-EINVAL,
+                              code == ':' ? "option '--%s' needs a value" : "option '--%s' takes no value",
                               name);
         }
         if (optopt != 0)
-                return refuse(-EINVAL, code == ':' ? "option '-%c' needs a value" : "unknown option '-%c'", optopt);
+                return refuse(-EINVAL, code == ':' ? "option '-%c' needs a value" : "unknown option '-%c'",
+                              optopt);
         if (strncmp(word, "--", 2) == 0 && count_prefixed(option_rows, word + 2) > 1)
                 return refuse(-EINVAL, "option '%s' is ambiguous", word);
 
@@ -187,8 +190,10 @@ static int apply_tag(Parse *p, const Given *g) {
         if (r == -EEXIST)
                 return refuse(-EINVAL, "--tag '%s': there is a tag of this key already", g->value);
         if (r < 0)
-                return refuse(-EINVAL, "--tag '%s': must be KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of "
-                              "[-_./a-zA-Z0-9]", g->value);
+                return refuse(-EINVAL,
+                              "--tag '%s': must be KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of "
+                              "[-_./a-zA-Z0-9]",
+                              g->value);
 
         return 0;
 }
@@ -227,7 +232,8 @@ static int apply_one(Parse *p, const Given *g) {
                 p->hosts = g->value;
                 return 0;
         case OPTION_LATER:
-                return refuse(-EOPNOTSUPP, "option '--%s' is not supported yet: %s", g->row->name, g->row->fixed);
+                return refuse(-EOPNOTSUPP, "option '--%s' is not supported yet: %s", g->row->name,
+                              g->row->fixed);
         case OPTION_CONFIG:
         case OPTION_HELP:
         case OPTION_VERSION:
@@ -273,7 +279,8 @@ static int add_hosts(Parse *p) {
         return 0;
 }
 
-/* -L, -H and -p name the servers; without any of them the files do, and without these it is the local host. */
+/* -L, -H and -p name the servers; without any of them the files do, and without these it is the local
+ * host. */
 static int add_servers(Parse *p) {
         const char *why = NULL;
         HostPort hp = { .host = SLICE("localhost") };

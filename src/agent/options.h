@@ -2,15 +2,15 @@
 #pragma once
 
 /* The command line of the foreground mode (SPEC.md section 6, tcollector(8)), over the configuration files.
- *
- * --config FILE is read, or else the system's configuration where there is one; then the command line is applied on
- * top: it replaces what the files say, its tags key by key, its servers and its folders all together. */
+ * --config FILE is read, or else the system's configuration where there is one; then the command line is
+ * applied on top: it replaces what the files say, its tags key by key, its servers and its folders all
+ * together. */
 
 #include "agent/logfile.h"
 #include "conf/config.h"
 
 typedef struct Options {
-        Config *config;           /* files and command line together; at least one server, "host" not added */
+        Config *config; /* files and command line together; at least one server, "host" not added */
         char *pidfile;            /* NULL: none */
         char *logfile;            /* NULL: not to a file */
         char *monitoring_address; /* NULL: no endpoint */
@@ -27,8 +27,8 @@ typedef struct Options {
         bool remove_inactive;
 } Options;
 
-/* 0: go on, *ret is the caller's; 1: done, help or version is on standard output; < 0: refused, and said why in one line
- * on standard error. *ret is written for 0 only. */
+/* 0: go on, *ret is the caller's; 1: done, help or version is on standard output; < 0: refused, and said why
+ * in one line on standard error. *ret is written for 0 only. */
 int options_parse(int argc, char **argv, Options *ret);
 
 /* The same with the folder of the system's configuration ("/etc/tcollector"). */

@@ -2,12 +2,12 @@
 
 /* Configuration files, read with libconfuse.
  *
- * Its syntax is kept, its habits are not: every value arrives here as text, once, through on_value(), at the line
- * it stands in, and goes through the table of settings at once; nothing is left to be read out of the cfg_t
- * afterwards. What libconfuse does without a word is an error here: a key set twice, variables of the
- * environment, a string over several lines, a section that is not closed, a NUL byte. Comments are blanked before it sees them, as it
- * counts each for three lines and does not take them inside a list. The text is handed to it from
- * memory, as its scanner ends the process when reading fails. */
+ * Its syntax is kept, its habits are not: every value arrives here as text, once, through on_value(), at the
+ * line it stands in, and goes through the table of settings at once; nothing is left to be read out of the
+ * cfg_t afterwards. What libconfuse does without a word is an error here: a key set twice, variables of the
+ * environment, a string over several lines, a section that is not closed, a NUL byte. Comments are blanked
+ * before it sees them, as it counts each for three lines and does not take them inside a list. The text is
+ * handed to it from memory, as its scanner ends the process when reading fails. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,8 +20,8 @@
 #include "basic/printable.h"
 #include "conf/config-table.h"
 
-/* One reading of one file. libconfuse's callbacks have no userdata: they find it through an option that no file can
- * set (on_value() refuses it), whose variable is `anchor`. */
+/* One reading of one file. libconfuse's callbacks have no userdata: they find it through an option that no
+ * file can set (on_value() refuses it), whose variable is `anchor`. */
 typedef struct Reading {
         long anchor;
         Config *config;
@@ -136,7 +136,8 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 }
 
 /* The anchor is not for files. */
-static int on_anchor(cfg_t *cfg, cfg_opt_t *opt _unused_, const char *value _unused_, void *result _unused_) {
+static int on_anchor(cfg_t *cfg, cfg_opt_t *opt _unused_, const char *value _unused_,
+                     void *result _unused_) {
         cfg_error(cfg, "no such option '%s'", ANCHOR);
         return -1;
 }
@@ -215,10 +216,12 @@ static bool begins_comment(const char *text, size_t i) {
                 return false;
 
         /* "//" in the middle of a word is that of a URL */
-        return text[i + 1] == '*' || (text[i + 1] == '/' && (i == 0 || strchr(" \t\r\n={}(),+*\"'", text[i - 1])));
+        return text[i + 1] == '*' ||
+               (text[i + 1] == '/' && (i == 0 || strchr(" \t\r\n={}(),+*\"'", text[i - 1])));
 }
 
-/* Blanks the comment at *i, keeping its newlines, and goes behind it. Returns what is wrong with it, or NULL. */
+/* Blanks the comment at *i, keeping its newlines, and goes behind it. Returns what is wrong with it, or
+ * NULL. */
 static const char *skip_comment(char *text, size_t *i, size_t n) {
         bool is_block = text[*i] == '/' && text[*i + 1] == '*';
         const char *end = is_block ? strstr(text + *i + 2, "*/") : strchr(text + *i, '\n');

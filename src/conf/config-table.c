@@ -16,8 +16,9 @@
 
 const ConfigKey config_keys[] = {
         { "tags", CONFIG_TAGS, "", NULL, NULL, 0,
-          "Added to every data point that has no tag of that key; host=<name of this host> is among them unless given." },
-        { "collector_dirs", CONFIG_DIRS, SYSCONFDIR "/tcollector/collectors:" PKGLIBDIR "/collectors", NULL, NULL, 0,
+          "Added to every data point that has no tag of that key; host=<this host> is one unless given." },
+        { "collector_dirs", CONFIG_DIRS, SYSCONFDIR "/tcollector/collectors:" PKGLIBDIR "/collectors",
+          NULL, NULL, 0,
           "Where collectors are looked for; a file in an earlier folder overrides one of the same name." },
         { "namespace_prefix", CONFIG_NAME, "", NULL, NULL, offsetof(Config, namespace_prefix),
           "Goes in front of every metric, with a dot between." },
@@ -36,7 +37,7 @@ const ConfigKey config_keys[] = {
         { "inactivity", CONFIG_SPAN, "10min", "0", "365d", offsetof(Config, inactivity),
           "A long-running collector without a line for this time is started anew; 0: never." },
         { "reconnect_interval", CONFIG_SPAN, "0", "0", "365d", offsetof(Config, reconnect_interval),
-          "A connection is made anew after this time, to another server where there are several; 0: never." },
+          "A connection is made anew after this time, where there are several to any of them; 0: never." },
         { "queue_size", CONFIG_SIZE, "16M", "64K", "1T", offsetof(Config, queue_size),
           "Memory for data points that are not delivered yet." },
         { "self_stats", CONFIG_BOOL, "true", NULL, NULL, offsetof(Config, self_stats),
@@ -112,7 +113,8 @@ static bool parse_size(const char *text, uint64_t *ret) {
         return true;
 }
 
-/* Numbers of all kinds: read by `parse`, then held against the row's bounds, which are written the same way. */
+/* Numbers of all kinds: read by `parse`, then held against the row's bounds, which are written the same
+ * way. */
 static int set_number(const ConfigKey *k, void *base, const char *text, Buffer *why,
                       bool (*parse)(const char *, uint64_t *)) {
         uint64_t v, min = 0, max = UINT64_MAX;
@@ -228,7 +230,8 @@ int config_url_parse(const char *text, char **ret, Buffer *why) {
 
         for (size_t i = 0; i < ELEMENTSOF(later); i++)
                 if (slice_starts_with(url, slice_from_string(later[i]))) {
-                        r = buffer_addf(why, "%s is not supported by this build yet, telnet:// is", later[i]);
+                        r = buffer_addf(why, "%s is not supported by this build yet, telnet:// is",
+                                        later[i]);
                         return r < 0 ? r : -EPROTONOSUPPORT;
                 }
         if (!slice_starts_with(url, telnet))

@@ -39,8 +39,9 @@ const ConfigKey *config_key_find(const ConfigKey *keys, const char *name); /* NU
 const char *config_type_to_string(ConfigType t);
 bool config_key_is_list(const ConfigKey *k);
 
-/* Reads `text` into the field at `k->offset` of `base` (a Config, for the rows of config_keys); to a list it adds one element, and
- * `base` is a Config. -EINVAL, -EEXIST, -E2BIG, -EPROTONOSUPPORT: `why` says what is right. */
+/* Reads `text` into the field at `k->offset` of `base` (a Config, for the rows of config_keys); to a list it
+ * adds one element, and `base` is a Config. -EINVAL, -EEXIST, -E2BIG, -EPROTONOSUPPORT: `why` says what is
+ * right. */
 int config_key_set(const ConfigKey *k, void *base, const char *text, Buffer *why);
 
 /* Adds the value of a scalar as it is written in a file, quotes included. */

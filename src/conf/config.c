@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The life of a Config, its lists, and what is asked of it as a whole. Lists are short (bounded), so they are
- * searched from the front and grow by one. */
+/* The life of a Config, its lists, and what is asked of it as a whole. Lists are short (bounded), so they
+ * are searched from the front and grow by one. */
 
 #include <string.h>
 
@@ -226,7 +226,8 @@ int config_check(const Config *c, Buffer *why) {
                 return r < 0 ? r : -EINVAL;
         }
         if (n_tags > c->max_tags) {
-                r = buffer_addf(why, "%zu tags, that of the host included, are more than max_tags allows (%zu)",
+                r = buffer_addf(why,
+                                "%zu tags, that of the host included, are more than max_tags allows (%zu)",
                                 n_tags, (size_t) c->max_tags);
                 return r < 0 ? r : -EINVAL;
         }
@@ -245,7 +246,8 @@ static int dump_list(const Config *c, const ConfigKey *k, Buffer *out) {
                 }
         if (k->type == CONFIG_TAGS)
                 for (size_t i = 0; r >= 0 && i < c->n_tags; i++)
-                        r = buffer_addf(out, "%s\"%s=%s\"", i > 0 ? ", " : " ", c->tags[i].key, c->tags[i].value);
+                        r = buffer_addf(out, "%s\"%s=%s\"", i > 0 ? ", " : " ", c->tags[i].key,
+                                        c->tags[i].value);
         if (r < 0)
                 return r;
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /* The configuration: one table of settings feeds the parser, the dump and the manual page
- * (tcollector.conf(5), DESIGN.md section 5). Parsed with libconfuse into a fresh Config, which takes the place
- * of the old one only when all of it is good. */
+ * (tcollector.conf(5), DESIGN.md section 5). Parsed with libconfuse into a fresh Config, which takes the
+ * place of the old one only when all of it is good. */
 
 #include <stdio.h>
 
@@ -28,7 +28,7 @@ typedef struct Config {
         char *namespace_prefix; /* "": none */
         usec_t dedup_interval;  /* 0: off */
         usec_t evict_interval;
-        usec_t inactivity;      /* a long-running collector without a line for so long is stalled; 0: never */
+        usec_t inactivity; /* a long-running collector without a line for so long is stalled; 0: never */
         usec_t reconnect_interval;
         uint64_t queue_size;    /* bytes */
         uint64_t max_series;    /* per collector */
@@ -45,27 +45,28 @@ int config_new(Config **ret);       /* every setting at its default; -ENOMEM */
 Config *config_free(Config *c);     /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Config *, config_free);
 
-/* Reads one file over what `c` holds: scalars are replaced, tags and servers are added to; one with the key or
- * title of an earlier file's takes its place.
- * 0; -ENOENT and the like: it cannot be read; -EINVAL: *ret_why (the caller's Buffer) has "FILE:LINE: cause".
- * On failure `c` may be half changed: throw it away. */
+/* Reads one file over what `c` holds: scalars are replaced, tags and servers are added to; one with the key
+ * or title of an earlier file's takes its place.
+ * 0; -ENOENT and the like: it cannot be read; -EINVAL: `why` has "FILE:LINE: cause". On failure `c` may be
+ * half changed: throw it away. */
 int config_read_file(Config *c, const char *path, Buffer *why);
 
 /* The same with the file's text at hand; `path` is only named. */
 int config_read_text(Config *c, Slice text, const char *path, Buffer *why);
 
-/* Reads `file`, then every *.conf in `dropin_dir` in the order of their names, and checks the whole. Either may be
- * NULL; the folder need not exist, the file must. Failures as of config_read_file() and config_check(), with the
- * cause in `why`. */
+/* Reads `file`, then every *.conf in `dropin_dir` in the order of their names, and checks the whole. Either
+ * may be NULL; the folder need not exist, the file must. Failures as of config_read_file() and
+ * config_check(), with the cause in `why`. */
 int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *why);
 
 /* Sets one scalar as a configuration file would. -ENOENT: no such key; -EINVAL: `why` says what is right. */
 int config_set(Config *c, const char *key, const char *text, Buffer *why);
 
-/* Adds a tag. -EINVAL: no K=V, or a character outside the set; -EEXIST: that key is there already; -E2BIG. */
+/* Adds a tag. -EINVAL: no K=V, or a character outside the set; -EEXIST: that key is there already;
+ * -E2BIG. */
 int config_add_tag(Config *c, const char *text);
-/* -EINVAL: no title, no URL of a known scheme, or one with more than host and port; -EPROTONOSUPPORT: its scheme is known and not
- * supported yet; -EEXIST: that title is there already; -E2BIG: CONFIG_LIST_MAX. */
+/* -EINVAL: no title, no URL of a known scheme, or one with more than host and port; -EPROTONOSUPPORT: its
+ * scheme is known and not supported yet; -EEXIST: that title is there already; -E2BIG: CONFIG_LIST_MAX. */
 int config_add_server(Config *c, const char *title, const char *url);
 int config_add_dir(Config *c, const char *path); /* -EINVAL: no absolute path; -E2BIG */
 
@@ -74,8 +75,8 @@ bool config_remove_server(Config *c, const char *title); /* was there one? */
 void config_clear_servers(Config *c);
 void config_clear_dirs(Config *c);
 
-/* What no single setting can tell: evict_interval beyond dedup_interval, the number of tags. 0, or -EINVAL with the
- * cause in `why`. */
+/* What no single setting can tell: evict_interval beyond dedup_interval, the number of tags. 0, or -EINVAL
+ * with the cause in `why`. */
 int config_check(const Config *c, Buffer *why);
 
 /* Writes it as a configuration file that config_read_file() reads back. */

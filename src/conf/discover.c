@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Folders are read in the caller's order, the intervals of one in numeric order, the files of one interval by name;
- * so whoever comes first is entitled to the name, and whoever comes later is overridden (by an earlier
- * folder: as it should be) or a mistake (in the same folder: a complaint). A mask is an item like any other until
- * the end, when masks are dropped.
+/* Folders are read in the caller's order, the intervals of one in numeric order, the files of one interval
+ * by name; so whoever comes first is entitled to the name, and whoever comes later is overridden (by an
+ * earlier folder: as it should be) or a mistake (in the same folder: a complaint). A mask is an item like
+ * any other until the end, when masks are dropped.
  *
- * A folder whose name is no number is not ours (lib, etc, __pycache__), but one that only begins with a digit was
- * meant to be. Leading zeros mean nothing: 015 is 15. */
+ * A folder whose name is no number is not ours (lib, etc, __pycache__), but one that only begins with a
+ * digit was meant to be. Leading zeros mean nothing: 015 is 15. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -168,8 +168,12 @@ static int add_file(Search *s, const Interval *interval, int dir_fd, const char 
         copy = strdup(name);
         if (!copy)
                 return -ENOMEM;
-        f = (Found) { .item = { TAKE(copy), TAKE(path), interval->sec, st.st_mtim, st.st_dev, st.st_ino, st.st_size },
-                      .rank = s->rank, .is_mask = is_null_device(&st) };
+        f = (Found) {
+                .item = { TAKE(copy), TAKE(path), interval->sec,
+                          st.st_mtim, st.st_dev, st.st_ino, st.st_size },
+                .rank = s->rank,
+                .is_mask = is_null_device(&st),
+        };
         r = insert(s, place, &f);
         item_done(&f.item); /* emptied, where it was taken */
         return r;
@@ -230,7 +234,8 @@ static bool parse_interval(const Search *s, int dir_fd, const char *name, uint64
         if (slice_to_uint64(slice_from_string(name), ret) && *ret <= INTERVAL_MAX_SEC)
                 return true;
 
-        if (fstatat(dir_fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode) && asprintf(&path, "%s/%s", s->dir, name) >= 0)
+        if (fstatat(dir_fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode) &&
+            asprintf(&path, "%s/%s", s->dir, name) >= 0)
                 complain(s, path, is_number ? "an interval of more than 365 days" :
                                               "an interval is a number of seconds, without a unit");
         return false;
@@ -289,7 +294,8 @@ static int hand_over(Search *s, Discovered *ret) {
         return 0;
 }
 
-int discover(const char *const *dirs, size_t n_dirs, DiscoverComplaint complaint, void *userdata, Discovered *ret) {
+int discover(const char *const *dirs, size_t n_dirs, DiscoverComplaint complaint, void *userdata,
+             Discovered *ret) {
         _cleanup_(search_done) Search s = { .complain = complaint, .userdata = userdata };
         int r;
 

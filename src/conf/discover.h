@@ -3,9 +3,10 @@
 
 /* Collector folders -> list of collectors (SPEC.md section 5, DESIGN.md section 5).
  *
- * <dir>/<interval>/<name>: the folder is a decimal number of seconds, 0 = runs for ever; the file is regular or a
- * link to one, executable, not hidden. A file in an earlier folder overrides one of the same name in a later
- * one; a link to /dev/null masks it. Under two intervals of one folder, the first in numeric order stands. */
+ * <dir>/<interval>/<name>: the folder is a decimal number of seconds, 0 = runs for ever; the file is regular
+ * or a link to one, executable, not hidden. A file in an earlier folder overrides one of the same name in a
+ * later one; a link to /dev/null masks it. Under two intervals of one folder, the first in numeric order
+ * stands. */
 
 #include <sys/stat.h>
 
@@ -26,13 +27,14 @@ typedef struct Discovered {
         size_t n;
 } Discovered;
 
-/* Something was left out that a person would want to know of: a folder that cannot be read, the same name under
- * two intervals, an interval that does not fit. `path` is what it is about. */
+/* Something was left out that a person would want to know of: a folder that cannot be read, the same name
+ * under two intervals, an interval that does not fit. `path` is what it is about. */
 typedef void (*DiscoverComplaint)(void *userdata, const char *path, const char *what);
 
-/* Reads `n_dirs` folders, the first winning. A folder that does not exist has no collectors (no complaint: it may
- * come). 0, -ENOMEM. */
-int discover(const char *const *dirs, size_t n_dirs, DiscoverComplaint complain, void *userdata, Discovered *ret);
+/* Reads `n_dirs` folders, the first winning. A folder that does not exist has no collectors (no complaint:
+ * it may come). 0, -ENOMEM. */
+int discover(const char *const *dirs, size_t n_dirs, DiscoverComplaint complain, void *userdata,
+             Discovered *ret);
 void discovered_done(Discovered *d);
 
 bool discover_same_file(const DiscoverItem *a, const DiscoverItem *b); /* dev, inode, size and mtime agree */

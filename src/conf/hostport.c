@@ -9,8 +9,8 @@
 #define HOST_MAX 253u /* bytes of a name, RFC 1035 section 2.3.4 */
 
 static bool is_host_char(char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-               c == '_';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '.' || c == '_';
 }
 
 static bool is_host_name(Slice s) {
@@ -34,7 +34,8 @@ static bool is_v6_address(Slice s) {
 
         memcpy(text, address.p, address.n);
         text[address.n] = '\0';
-        return memchr(text, '\0', sizeof(text)) == text + address.n && inet_pton(AF_INET6, text, &ignored) == 1;
+        return memchr(text, '\0', sizeof(text)) == text + address.n &&
+               inet_pton(AF_INET6, text, &ignored) == 1;
 }
 
 static bool parse_port(Slice s, uint16_t *ret) {
@@ -115,8 +116,8 @@ char *hostport_url(const char *scheme, const HostPort *hp, uint16_t default_port
         unsigned port = hp->port != 0 ? hp->port : default_port;
         char *url;
 
-        if (asprintf(&url, hp->is_v6 ? "%s://[%.*s]:%u" : "%s://%.*s:%u", scheme, (int) hp->host.n, hp->host.p,
-                     port) < 0)
+        if (asprintf(&url, hp->is_v6 ? "%s://[%.*s]:%u" : "%s://%.*s:%u", scheme, (int) hp->host.n,
+                     hp->host.p, port) < 0)
                 return NULL;
 
         return url;

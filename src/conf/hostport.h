@@ -17,5 +17,6 @@ int hostport_parse(Slice text, HostPort *ret, const char **ret_why);
 /* The same for a host alone; an IPv6 address needs no brackets here, and may have them. */
 int host_parse(Slice text, HostPort *ret, const char **ret_why);
 
-/* "telnet://host:port", `port` being that of `hp` or else `default_port`. The caller frees it; NULL: no memory. */
+/* "telnet://host:port", `port` being that of `hp` or else `default_port`. The caller frees it; NULL: no
+ * memory. */
 char *hostport_url(const char *scheme, const HostPort *hp, uint16_t default_port);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* libmicrohttpd in its "external epoll" mode: everything it watches is behind one epoll descriptor, which is the
- * loop's one event source for it; MHD_run() then does what there is to do. When it wants to be called without an
- * event (a time-out, or input it holds already) MHD_get_timeout() says so, asked for after every run. */
+/* libmicrohttpd in its "external epoll" mode: everything it watches is behind one epoll descriptor, which is
+ * the loop's one event source for it; MHD_run() then does what there is to do. When it wants to be called
+ * without an event (a time-out, or input it holds already) MHD_get_timeout() says so, asked for after every
+ * run. */
 
 #include <microhttpd.h>
 #include <netdb.h>
@@ -51,13 +52,14 @@ struct Monitor {
 /* -- answering -- */
 
 /* Queues an answer; `body` is copied, `header` may be NULL. */
-static enum MHD_Result answer(Monitor *m, struct MHD_Connection *connection, unsigned status, const char *header,
-                              const char *header_value, Slice body) {
+static enum MHD_Result answer(Monitor *m, struct MHD_Connection *connection, unsigned status,
+                              const char *header, const char *header_value, Slice body) {
         struct MHD_Response *response;
         enum MHD_Result r;
 
         /* the library's prototype is not const; with MUST_COPY it only reads */
-        response = m->api.create_response_from_buffer(body.n, (void *) (uintptr_t) body.p, MHD_RESPMEM_MUST_COPY);
+        response = m->api.create_response_from_buffer(body.n, (void *) (uintptr_t) body.p,
+                                                      MHD_RESPMEM_MUST_COPY);
         if (!response)
                 return MHD_NO;
 
@@ -76,9 +78,9 @@ static bool is_read_only(const char *method) {
 
 /* Called when the head of a request is complete, then for every piece of its body, then once more. An answer
  * at the first call leaves the body unread, and the library closes the connection behind it. */
-static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url _unused_,
-                                  const char *method, const char *version _unused_, const char *data _unused_,
-                                  size_t *data_size, void **state) {
+static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection,
+                                  const char *url _unused_, const char *method, const char *version _unused_,
+                                  const char *data _unused_, size_t *data_size, void **state) {
         bool is_first = !*state, is_body = *data_size > 0;
         _cleanup_(buffer_done) Buffer body = {};
         Monitor *m = userdata;
@@ -134,13 +136,14 @@ static void rearm(Monitor *m) {
 }
 
 static unsigned count_connections(const Monitor *m) {
-        const union MHD_DaemonInfo *info = m->api.get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        const union MHD_DaemonInfo *info =
+                m->api.get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
 
         return info ? info->num_connections : 0;
 }
 
-/* A run looks at the listening socket again, if there is room, before it closes what is to be closed: without another
- * one a client that waits for room would wait for somebody else's event. */
+/* A run looks at the listening socket again, if there is room, before it closes what is to be closed:
+ * without another one a client that waits for room would wait for somebody else's event. */
 static void run(Monitor *m) {
         unsigned before;
 
@@ -185,7 +188,8 @@ static int attach(Monitor *m, sd_event *event) {
 /* -- setting up -- */
 
 static int bind_socket(const struct addrinfo *a, int *ret, uint16_t *ret_port) {
-        _cleanup_(close_fdp) int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
+        _cleanup_(close_fdp) int fd =
+                socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
         struct sockaddr_storage bound = {};
         socklen_t n = sizeof(bound);
         const int yes = 1;
@@ -204,8 +208,10 @@ static int bind_socket(const struct addrinfo *a, int *ret, uint16_t *ret_port) {
 }
 
 /* 0, or -errno with the reason in *ret_why. */
-static int listen_at(const char *address, uint16_t port, int *ret, uint16_t *ret_port, const char **ret_why) {
-        static const struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+static int listen_at(const char *address, uint16_t port, int *ret, uint16_t *ret_port,
+                     const char **ret_why) {
+        static const struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                                               .ai_socktype = SOCK_STREAM };
         _cleanup_(freep) char *host = NULL;
         struct addrinfo *found;
         char service[8];
@@ -234,7 +240,7 @@ static int listen_at(const char *address, uint16_t port, int *ret, uint16_t *ret
 static int start(Monitor *m, int *fd) {
         m->daemon = m->api.start_daemon(
                 MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, m,
-                MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, /* the first, so that it hears of the others */
+                MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, /* first, to hear of the others */
                 MHD_OPTION_LISTEN_SOCKET, *fd,
                 MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
                 MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SEC,

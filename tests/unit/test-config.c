@@ -37,8 +37,10 @@ static const struct {
         { "folders", "collector_dirs = { /a, \"/b c\" }", "collector_dirs = { \"/a\", \"/b c\" }" },
         { "no folders", "collector_dirs = {}", "collector_dirs = { }" },
         { "odd folder", "collector_dirs = { '/a\"$\\{}' }", "collector_dirs = { \"/a\\\"\\$\\\\{}\" }" },
-        { "server", "server \"main\" { url = \"telnet://tsd1:4243\" }", "        url = \"telnet://tsd1:4243\"" },
-        { "v6 server", "server \"main\" { url = \"telnet://[::1]\" }", "        url = \"telnet://[::1]:4242\"" },
+        { "server", "server \"main\" { url = \"telnet://tsd1:4243\" }",
+          "        url = \"telnet://tsd1:4243\"" },
+        { "v6 server", "server \"main\" { url = \"telnet://[::1]\" }",
+          "        url = \"telnet://[::1]:4242\"" },
         { "odd title", "server 'a\"${b}' { url = \"telnet://h\" }", "server \"a\\\"\\${b}\" {" },
 };
 
@@ -61,12 +63,14 @@ static const struct {
         { "no value", "max_tags =", "f:1: premature end of file" },
         { "no equal sign", "max_tags\n8", "f:2: missing equal sign after option 'max_tags'" },
         { "twice", "max_tags = 5\nmax_tags = 6", "f:2: max_tags is set twice" },
-        { "url twice", "server m {\nurl = \"telnet://h\"\nurl = \"telnet://i\"\n}", "f:3: url is set twice" },
+        { "url twice", "server m {\nurl = \"telnet://h\"\nurl = \"telnet://i\"\n}",
+          "f:3: url is set twice" },
         { "no boolean", "self_stats = 2", "f:1: self_stats = \"2\": must be true or false" },
         { "no number", "max_tags = eight", "f:1: max_tags = \"eight\": must be a number from 1 to 64" },
         { "too many", "max_tags = 65", "f:1: max_tags = \"65\": must be a number from 1 to 64" },
         { "too few", "max_tags = 0", "f:1: max_tags = \"0\": must be a number from 1 to 64" },
-        { "no comment in a word", "max_tags = 5//x", "f:1: max_tags = \"5//x\": must be a number from 1 to 64" },
+        { "no comment in a word", "max_tags = 5//x",
+          "f:1: max_tags = \"5//x\": must be a number from 1 to 64" },
         { "semicolon", "max_tags = 5;", "f:1: max_tags = \"5;\": must be a number from 1 to 64" },
         { "no span", "evict_interval = soon",
           "f:1: evict_interval = \"soon\": must be a time span from 1s to 365d" },
@@ -92,13 +96,15 @@ static const struct {
         { "no title", "server { url = x }", "f:1: missing title for section 'server'" },
         { "empty title", "server \"\" { url = \"telnet://h\" }",
           "f:1: a server has a title, without control characters: server \"main\" {" },
-        { "title twice", "server m { url = \"telnet://h\" }\nserver m { }", "f:2: found duplicate title 'm'" },
+        { "title twice", "server m { url = \"telnet://h\" }\nserver m { }",
+          "f:2: found duplicate title 'm'" },
         { "no scheme", "server m { url = \"tsd1:4242\" }",
           "f:1: url = \"tsd1:4242\": must be telnet://HOST or telnet://HOST:PORT" },
         { "later scheme", "server m { url = \"https://h/api/put\" }",
           "f:1: url = \"https://h/api/put\": https:// is not supported by this build yet, telnet:// is" },
         { "path in a URL", "server m { url = \"telnet://h/x\" }", "f:1: url = \"telnet://h/x\": " NO_HOST },
-        { "open string", "max_tags = 5\ntags = { \"a=b\n }\n", "f:2: this string is not closed in its line" },
+        { "open string", "max_tags = 5\ntags = { \"a=b\n }\n",
+          "f:2: this string is not closed in its line" },
         { "open string at the end", "tags = { 'a", "f:1: this string is not closed in its line" },
         { "backslash at the end", "tags = { 'a\\", "f:1: this string is not closed in its line" },
         { "continued line", "tags = { \"a=\\\nb\" }", "f:1: this string is not closed in its line" },
@@ -173,11 +179,14 @@ static void test_nul(void **state _unused_) {
         _cleanup_(buffer_done) Buffer why = {};
 
         assert_int_equal(config_new(&c), 0);
-        assert_int_equal(config_read_text(c, guarded_slice(SLICE("max_tags = 5\n\0max_tags = 6")), "f", &why), -EINVAL);
+        assert_int_equal(
+                config_read_text(c, guarded_slice(SLICE("max_tags = 5\n\0max_tags = 6")), "f", &why),
+                -EINVAL);
         assert_string_equal(why.data, "f:2: there is a NUL byte in this line");
 }
 
-/* Every default must satisfy the row's own bounds and be what the dump writes; a line of documentation ends as one. */
+/* Every default must satisfy the row's own bounds and be what the dump writes; a line of documentation ends
+ * as one. */
 static void test_table(void **state _unused_) {
         _cleanup_(config_freep) Config *c = NULL;
 
@@ -325,8 +334,9 @@ static void test_load(void **state _unused_) {
                                 " server m { url = \"telnet://h\" } server n { url = \"telnet://n\" }");
         assert_int_equal(mkdir(drop_ins, 0755), 0);
         write_file(drop_ins, "20-b.conf", "max_tags = 7 tags = { \"a=3\" }");
-        write_file(drop_ins, "10-a.conf", "max_tags = 6 tags = { \"a=2\", \"c=1\" } collector_dirs += { \"/b\" }"
-                                          " server m { url = \"telnet://i\" }");
+        write_file(drop_ins, "10-a.conf",
+                   "max_tags = 6 tags = { \"a=2\", \"c=1\" } collector_dirs += { \"/b\" }"
+                   " server m { url = \"telnet://i\" }");
         write_file(drop_ins, "30-not", "nonsense");
         write_file(drop_ins, ".hidden.conf", "nonsense");
 

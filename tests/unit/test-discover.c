@@ -11,8 +11,9 @@
 #include "conf/discover.h"
 #include "unit/tap.h"
 
-/* A tree is words, two or three an entry: "x PATH" an executable file, "f PATH" a plain one, "d PATH" a folder,
- * "p PATH" a FIFO, "l PATH TARGET" a link. What was found is "NAME@INTERVAL=PATH" each; complaints are "PATH: what;". */
+/* A tree is words, two or three an entry: "x PATH" an executable file, "f PATH" a plain one, "d PATH" a
+ * folder, "p PATH" a FIFO, "l PATH TARGET" a link. What was found is "NAME@INTERVAL=PATH" each; complaints
+ * are "PATH: what;". */
 static const struct {
         const char *name, *tree, *items, *complaints;
 } cases[] = {

@@ -164,7 +164,8 @@ static void test_reopen(void **state _unused_) {
         assert_content("log", LINE("c"));
 }
 
-/* Where there can be no new file yet, the old one is good enough, and the new one is tried for at every line. */
+/* Where there can be no new file yet, the old one is good enough, and the new one is tried for at every
+ * line. */
 static void test_reopen_fails(void **state _unused_) {
         _cleanup_(logfile_freep) LogFile *f = NULL;
 
@@ -230,8 +231,8 @@ static void test_torn(void **state _unused_) {
         logfile_write(f, NOON, LOG_INFO, "d");
 
         assert_content("log", LINE("a") "2026-01-\n"
-                              "2026-01-01 00:00:00.000 warning: 2 lines could not be written here: File too large\n"
-                              LINE("d"));
+                                        "2026-01-01 00:00:00.000 warning: 2 lines could not be written "
+                                        "here: File too large\n" LINE("d"));
 }
 
 int main(void) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The endpoint and its clients share one process and one loop: a client writes its request, the loop is run until the
- * answer is there. */
+/* The endpoint and its clients share one process and one loop: a client writes its request, the loop is run
+ * until the answer is there. */
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -108,12 +108,15 @@ static const struct {
           "\r\nContent-Type: application/json\r\n", "[]\n" },
         { "any path", "GET /a/b?c=d HTTP/1.1\r\n" CLOSE "\r\n", "HTTP/1.1 200 OK\r\n",
           "\r\nContent-Length: 3\r\n", "[]\n" },
-        { "old client", "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\nCache-Control: no-store\r\n", "[]\n" },
-        { "head", "HEAD / HTTP/1.1\r\n" CLOSE "\r\n", "HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 3\r\n", "" },
-        { "get with a body", "GET / HTTP/1.1\r\n" CLOSE "Content-Length: 5\r\n\r\n12345", "HTTP/1.1 200 OK\r\n",
-          "\r\nContent-Length: 3\r\n", "[]\n" },
-        { "post", "POST / HTTP/1.1\r\n" CLOSE "Content-Length: 2\r\n\r\n{}", "HTTP/1.1 405 Method Not Allowed\r\n",
-          "\r\nAllow: GET, HEAD\r\n", "GET answers the list of collectors.\n" },
+        { "old client", "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\nCache-Control: no-store\r\n",
+          "[]\n" },
+        { "head", "HEAD / HTTP/1.1\r\n" CLOSE "\r\n", "HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 3\r\n",
+          "" },
+        { "get with a body", "GET / HTTP/1.1\r\n" CLOSE "Content-Length: 5\r\n\r\n12345",
+          "HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 3\r\n", "[]\n" },
+        { "post", "POST / HTTP/1.1\r\n" CLOSE "Content-Length: 2\r\n\r\n{}",
+          "HTTP/1.1 405 Method Not Allowed\r\n", "\r\nAllow: GET, HEAD\r\n",
+          "GET answers the list of collectors.\n" },
         { "delete", "DELETE /x HTTP/1.1\r\n" CLOSE "\r\n", "HTTP/1.1 405 Method Not Allowed\r\n",
           "\r\nAllow: GET, HEAD\r\n", "GET answers the list of collectors.\n" },
 };
@@ -197,7 +200,8 @@ static void test_report_fails(void **state _unused_) {
         log_set_sink(note_line, line);
         await(&rig, fd, NULL, &b);
         log_set_sink(NULL, NULL);
-        assert_string_equal(line, "Failed to make the list of collectors for an HTTP client: Cannot allocate memory");
+        assert_string_equal(
+                line, "Failed to make the list of collectors for an HTTP client: Cannot allocate memory");
         assert_true(strncmp(b.data, "HTTP/1.1 500 ", 13) == 0);
 }
 
@@ -274,11 +278,14 @@ static void test_addresses(void **state _unused_) {
                 { "localhost", 0, "" },
                 { "0.0.0.0", 0, "" },
                 { "192.0.2.1", -EADDRNOTAVAIL,
-                  "Failed to listen for HTTP requests at 192.0.2.1, port 0: Cannot assign requested address" },
-                { "a b", -EINVAL, "Failed to listen for HTTP requests at a b, port 0: a host is a name or an address, "
-                                  "as in tsd1, 192.0.2.1 or [2001:db8::1]" },
-                { "[::1", -EINVAL, "Failed to listen for HTTP requests at [::1, port 0: what stands in brackets is an "
-                                   "IPv6 address, as in [2001:db8::1]:4242" },
+                  "Failed to listen for HTTP requests at 192.0.2.1, port 0: Cannot assign requested "
+                  "address" },
+                { "a b", -EINVAL,
+                  "Failed to listen for HTTP requests at a b, port 0: a host is a name or an address, "
+                  "as in tsd1, 192.0.2.1 or [2001:db8::1]" },
+                { "[::1", -EINVAL,
+                  "Failed to listen for HTTP requests at [::1, port 0: what stands in brackets is an "
+                  "IPv6 address, as in [2001:db8::1]:4242" },
         };
         _cleanup_(rig_done) Rig rig = {};
 
@@ -305,8 +312,9 @@ static void test_port_taken(void **state _unused_) {
         log_set_sink(note_line, line);
         assert_int_equal(monitor_new(&m, rig.event, "127.0.0.1", port, report, &rig), -EADDRINUSE);
         log_set_sink(NULL, NULL);
-        (void) snprintf(want, sizeof(want), "Failed to listen for HTTP requests at 127.0.0.1, port %u: Address already "
-                        "in use", (unsigned) port);
+        (void) snprintf(want, sizeof(want),
+                        "Failed to listen for HTTP requests at 127.0.0.1, port %u: Address already in use",
+                        (unsigned) port);
         assert_string_equal(line, want);
 
         rig.monitor = monitor_free(rig.monitor);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Command lines, split at spaces; "F" in them stands for a configuration file, "E" for a folder that exists. What
- * they say of themselves on standard output and standard error is caught in memory. */
+/* Command lines, split at spaces; "F" in them stands for a configuration file, "E" for a folder that exists.
+ * What they say of themselves on standard output and standard error is caught in memory. */
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -74,7 +74,8 @@ static void write_file(const char *name, const char *text) {
         assert_int_equal(fd_write_all(fd, slice_from_string(text)), 0);
 }
 
-/* Every test begins in a folder of its own with a configuration file F, a broken one B, and an empty folder E. */
+/* Every test begins in a folder of its own with a configuration file F, a broken one B, and an empty folder
+ * E. */
 static int setup(void **state _unused_) {
         char dir[] = "/tmp/test-options-XXXXXX";
 
@@ -134,7 +135,8 @@ static const struct {
         { "--dedup-interval 6000", 2, "--evict-interval must be more than --dedup-interval" SEE },
         { "--allowed-inactivity-time soon", 2,
           "--allowed-inactivity-time 'soon': must be a time span from 0 to 365d" SEE },
-        { "--reconnect-interval -1", 2, "--reconnect-interval '-1': must be a time span from 0 to 365d" SEE },
+        { "--reconnect-interval -1", 2,
+          "--reconnect-interval '-1': must be a time span from 0 to 365d" SEE },
         { "--namespace-prefix a:b", 2,
           "--namespace-prefix 'a:b': must have no characters but [-_./a-zA-Z0-9]" SEE },
         { "-t a", 2, "--tag 'a'" TAG_SYNTAX },
@@ -146,16 +148,20 @@ static const struct {
           "3 tags, that of the host included, are more than max_tags allows (2)" SEE },
         { "-H h:1", 2, "--host 'h:1': here stands a host alone; its port has an option of its own" SEE },
         { "-H a/b", 2, "--host 'a/b'" HOST_SYNTAX },
-        { "-L ::1", 2, "--hosts-list '::1': an IPv6 address is written in brackets, as in [2001:db8::1]:4242" SEE },
+        { "-L ::1", 2,
+          "--hosts-list '::1': an IPv6 address is written in brackets, as in [2001:db8::1]:4242" SEE },
         { "-L a,,b", 2, "--hosts-list ''" HOST_SYNTAX },
         { "-L a:99999", 2, "--hosts-list 'a:99999': a port is a number from 1 to 65535" SEE },
         { "-L a,b:", 2, "--hosts-list 'b:': a port is a number from 1 to 65535" SEE },
         { "-c nowhere", 1, "no folder of collectors 'nowhere': No such file or directory." },
         { "-c F", 1, "no folder of collectors 'F': Not a directory." },
         { "--http", 1, "option '--http' is not supported yet: telnet only in this version." },
-        { "--http-api-path x", 1, "option '--http-api-path' is not supported yet: telnet only in this version." },
-        { "--http-username x", 1, "option '--http-username' is not supported yet: telnet only in this version." },
-        { "--http-password x", 1, "option '--http-password' is not supported yet: telnet only in this version." },
+        { "--http-api-path x", 1,
+          "option '--http-api-path' is not supported yet: telnet only in this version." },
+        { "--http-username x", 1,
+          "option '--http-username' is not supported yet: telnet only in this version." },
+        { "--http-password x", 1,
+          "option '--http-password' is not supported yet: telnet only in this version." },
         { "--ssl", 1, "option '--ssl' is not supported yet: telnet only in this version." },
         { "--http-password", 2, "option '--http-password' needs a value" SEE },
         { "--service", 1, "option '--service' is not supported yet: this version runs in the foreground." },
@@ -183,9 +189,12 @@ static void describe(const Options *o, Buffer *b) {
                 const char *name;
                 size_t offset;
         } flags[] = {
-                { "dry_run", offsetof(Options, dry_run) },       { "stdin", offsetof(Options, from_stdin) },
-                { "daemonize", offsetof(Options, daemonize) },   { "verbose", offsetof(Options, verbose) },
-                { "log_stdout", offsetof(Options, log_stdout) }, { "remove", offsetof(Options, remove_inactive) },
+                { "dry_run", offsetof(Options, dry_run) },
+                { "stdin", offsetof(Options, from_stdin) },
+                { "daemonize", offsetof(Options, daemonize) },
+                { "verbose", offsetof(Options, verbose) },
+                { "log_stdout", offsetof(Options, log_stdout) },
+                { "remove", offsetof(Options, remove_inactive) },
         };
         const Config *c = o->config;
 
@@ -295,7 +304,8 @@ static void test_taken(void **state _unused_) {
         }
 }
 
-/* Without --config the system's files are read where there are any; a broken one is said, and is no wrong usage. */
+/* Without --config the system's files are read where there are any; a broken one is said, and is no wrong
+ * usage. */
 static void test_system_files(void **state _unused_) {
         _cleanup_(outcome_done) Outcome both = {}, drop_in = {}, broken = {}, named = {}, help = {};
 
@@ -348,8 +358,8 @@ static void test_help(void **state _unused_) {
                 if (option_is_title(row))
                         (void) snprintf(want, sizeof(want), "\n%s:\n", row->name);
                 else
-                        (void) snprintf(want, sizeof(want), "\n%s--%s%s%s", row->letter ? letter : "      ", row->name,
-                                        row->argument ? " " : "", row->argument ?: "");
+                        (void) snprintf(want, sizeof(want), "\n%s--%s%s%s", row->letter ? letter : "      ",
+                                        row->name, row->argument ? " " : "", row->argument ?: "");
                 if (!strstr(o.out.data, want))
                         fail_msg("not in the help: %s", want);
         }
