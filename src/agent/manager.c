@@ -28,6 +28,7 @@ typedef enum Phase {
 
 struct Manager {
         const Options *options;
+        LogFile *log; /* NULL: not to a file */
         sd_event *event;
         PointRules *rules;
         Ring *ring;
@@ -128,8 +129,8 @@ static int on_stop_signal(sd_event_source *s _unused_, const struct signalfd_sig
 static int on_hangup(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_, void *userdata) {
         Manager *m = userdata;
 
-        if (m->options->log)
-                logfile_reopen(m->options->log);
+        if (m->log)
+                logfile_reopen(m->log);
         if (m->runner)
                 runner_rescan(m->runner);
 
@@ -262,7 +263,7 @@ static int make_sender(Manager *m) {
                 return log_oom();
 
         for (size_t i = 0; i < n; i++)
-                servers[i].url = m->options->dry_run ? "stdout://" : c->servers[i].url;
+                servers[i].url = m->options->dry_run ? "stdout:" : c->servers[i].url;
 
         r = sender_new(&m->sender, m->event, m->ring, 0,
                        &(SenderConfig) {
@@ -420,7 +421,7 @@ static int make_queue(Manager *m) {
         return 0;
 }
 
-int manager_new(Manager **ret, const Options *options) {
+int manager_new(Manager **ret, const Options *options, LogFile *log) {
         static int (*const steps[])(Manager *) = {
                 make_loop, make_rules, make_queue, make_sender, add_timers, make_monitor, make_lanes,
         };
@@ -430,6 +431,7 @@ int manager_new(Manager **ret, const Options *options) {
                 return log_oom();
 
         m->options = options;
+        m->log = log;
         m->started = clock_usec(CLOCK_MONOTONIC);
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
                 int r = steps[i](m);

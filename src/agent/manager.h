@@ -3,12 +3,14 @@
 
 /* The agent: owns the loop and every part, connects them, and stops them in order. */
 
+#include "agent/logfile.h"
 #include "agent/options.h"
 
 typedef struct Manager Manager;
 
-/* Sets everything up and starts nothing that needs the loop. Logs what fails; `options` is borrowed. -errno. */
-int manager_new(Manager **ret, const Options *options);
+/* Sets everything up; what is due begins with the loop. Logs what fails. `options` and `log` (NULL: no log file) are
+ * borrowed. -errno. */
+int manager_new(Manager **ret, const Options *options, LogFile *log);
 Manager *manager_free(Manager *m); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Manager *, manager_free);
 
