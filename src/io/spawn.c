@@ -4,6 +4,7 @@
  * child's descriptors are 0 /dev/null, 1 and 2 the pipes, 3 the hold, and nothing else. */
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "config.h"
 #include "io/spawn.h"
 
+#define HELPER "tcollector-exec"
 #define HOLD_FD 3
 
 extern char **environ;
@@ -143,7 +145,7 @@ static int set_attributes(posix_spawnattr_t *attributes) {
 }
 
 static int spawn_helper(const SpawnSpec *spec, const Pipes *p, pid_t *ret) {
-        char *argv[] = { (char *) "tcollector-exec", (char *) "--hold=3", (char *) spec->path, NULL };
+        char *argv[] = { (char *) HELPER, (char *) "--hold=3", (char *) spec->path, NULL };
         _cleanup_(freep) char **merged = merge_environment(spec->environ);
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
@@ -217,30 +219,40 @@ void child_close(Child *c) {
 }
 
 int child_signal(const Child *c, int sig) {
+        if (c->pid <= 1)
+                return -ESRCH; /* or it would be this process's own group, or everybody */
+
         return kill(-c->pid, sig) < 0 ? -errno : 0;
 }
 
 /* -- the helper -- */
 
-/* Beside the program itself: src/tcollector and src/tcollector-exec of a build tree. */
+/* Beside the program itself, or, for a program of the build tree (a test), where that has it. */
 static int beside_program(char **ret) {
-        char path[4096];
-        ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("-exec"));
+        char path[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof(HELPER));
         char *slash;
 
         if (n < 0)
                 return -errno;
 
         path[n] = '\0';
+        if (slice_starts_with(slice_from_string(path), SLICE(BUILD_ROOT "/"))) {
+                *ret = strdup(BUILD_ROOT "/src/" HELPER);
+                return *ret ? 0 : -ENOMEM;
+        }
+
         slash = strrchr(path, '/');
         if (!slash)
                 return -ENOENT;
 
-        return asprintf(ret, "%.*s/tcollector-exec", (int) (slash - path), path) < 0 ? -ENOMEM : 0;
+        (void) strcpy(slash + 1, HELPER);
+        *ret = strdup(path);
+        return *ret ? 0 : -ENOMEM;
 }
 
 int spawn_find_helper(char **ret) {
-        const char *named = getenv("TCOLLECTOR_EXEC");
+        const char *named = secure_getenv("TCOLLECTOR_EXEC");
         _cleanup_(freep) char *beside = NULL;
         const char *found = NULL;
         int r;
@@ -253,8 +265,8 @@ int spawn_find_helper(char **ret) {
                 found = access(named, X_OK) == 0 ? named : NULL;
         else if (beside && access(beside, X_OK) == 0)
                 found = beside;
-        else if (access(PKGLIBEXECDIR "/tcollector-exec", X_OK) == 0)
-                found = PKGLIBEXECDIR "/tcollector-exec";
+        else if (access(PKGLIBEXECDIR "/" HELPER, X_OK) == 0)
+                found = PKGLIBEXECDIR "/" HELPER;
         if (!found)
                 return -ENOENT;
 

@@ -29,7 +29,8 @@ typedef struct Child {
 
 /* 0, or -errno of pipe2(2), posix_spawn(3), pidfd_open(2). *ret is written on success only. */
 int spawn_collector(const SpawnSpec *spec, Child *ret);
-void child_release(Child *c);             /* lets it go on to the collector; closes hold_fd */
+/* Lets it go on to the collector; closes hold_fd. SIGPIPE is to be ignored: the child may be gone. */
+void child_release(Child *c);
 void child_close(Child *c);               /* closes the descriptors; neither kills nor waits */
 int child_signal(const Child *c, int sig); /* its whole process group; -ESRCH: nobody is left */
 
