@@ -44,7 +44,7 @@ struct Sender {
         usec_t retry_at;
         sd_event_source *turn, *timer;
         CurlGlue *curl;
-        RateLimit complaints;
+        RateLimit complaints, changes; /* log lines: of what servers say, of connections made and lost */
         uint64_t refused; /* lines named as bad, not yet proven */
 };
 
@@ -52,6 +52,7 @@ static inline SenderTarget *sender_current(const Sender *s) {
         return &s->servers[s->current];
 }
 
-void sender_turn(Sender *s);             /* on_turn() runs in the loop's next turn, ahead of all else */
-void sender_timer(Sender *s, usec_t at); /* CLOCK_MONOTONIC; USEC_INFINITY: off */
-void sender_end_if_proven(Sender *s);    /* ends an expired link, as soon as nothing is left unproven */
+void sender_turn(Sender *s);                /* on_turn() runs in the loop's next turn, ahead of all else */
+void sender_timer(Sender *s, usec_t at);    /* CLOCK_MONOTONIC; USEC_INFINITY: off */
+void sender_end_if_proven(Sender *s);       /* ends an expired link, as soon as nothing is left unproven */
+int sender_log_level(Sender *s, int level); /* `level` a few times a minute, else LOG_DEBUG */

@@ -102,8 +102,8 @@ static void note_success(Sender *s) {
         if (s->proven)
                 return;
 
-        if (!t->greeted || t->why[0])
-                log_info("%s: delivering", t->url);
+        if ((!t->greeted || t->why[0]) && !t->ops->local)
+                (void) log_full(sender_log_level(s, LOG_INFO), 0, "Delivering to %s", t->url);
         s->proven = t->greeted = true;
         s->why[0] = t->why[0] = '\0';
         backoff_reset(&s->backoff);

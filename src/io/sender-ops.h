@@ -16,6 +16,7 @@ typedef struct Link {
 
 struct SenderOps {
         const char *scheme;    /* "telnet" of "telnet://..." */
+        bool local;            /* no server: that it works is not worth a line in the log */
         size_t object_size;    /* of the struct that begins with Link; zeroed before start() */
         size_t memory_size;    /* of what is remembered per server between connections; zeroed once */
         int (*start)(Link *l); /* begins to connect; says sender_link_up() or sender_link_lost() later */

@@ -110,20 +110,23 @@ static void sender_unlink(Sender *s) {
         sender_timer(s, USEC_INFINITY);
 }
 
-static void log_loss(SenderTarget *server, const char *why, usec_t wait) {
+int sender_log_level(Sender *s, int level) {
+        uint64_t held_back;
+
+        return ratelimit_allow(&s->changes, clock_usec(CLOCK_MONOTONIC), &held_back) ? level : LOG_DEBUG;
+}
+
+static void log_loss(Sender *s, SenderTarget *server, usec_t wait) {
+        bool same = strcmp(server->why, s->why) == 0;
+        int level = same ? LOG_DEBUG : sender_log_level(s, LOG_WARNING);
         char span[SPAN_MAX];
 
-        if (strcmp(server->why, why) == 0) {
-                log_debug("%s: %s", server->url, why);
-                return;
-        }
-
-        (void) snprintf(server->why, sizeof(server->why), "%s", why);
+        (void) snprintf(server->why, sizeof(server->why), "%s", s->why);
         if (wait == 0)
-                log_warning("%s: %s; trying the next server", server->url, why);
+                (void) log_full(level, 0, "%s: %s; trying the next server", server->url, s->why);
         else
-                log_warning("%s: %s; trying again in %s", server->url, why,
-                            span_format(span, wait - wait % USEC_PER_MSEC));
+                (void) log_full(level, 0, "%s: %s; trying again in %s", server->url, s->why,
+                                span_format(span, wait - wait % USEC_PER_MSEC));
 }
 
 static void sender_lose(Sender *s) {
@@ -145,7 +148,7 @@ static void sender_lose(Sender *s) {
                 sender_timer(s, s->retry_at);
         }
 
-        log_loss(server, s->why, wait);
+        log_loss(s, server, wait);
 }
 
 static void sender_close(Sender *s) {
@@ -281,6 +284,7 @@ int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const
                 .events = *events,
                 .userdata = userdata,
                 .complaints = { .interval = 60 * USEC_PER_SEC, .burst = 5 },
+                .changes = { .interval = 60 * USEC_PER_SEC, .burst = 10 },
         };
         set_config(s, config);
 

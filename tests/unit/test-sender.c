@@ -62,6 +62,26 @@ static void test_fail_over(void **state) {
         assert_int_equal(ring_sent_at(r->ring, 0), ring_acked_at(r->ring, 0));
 }
 
+/* While all are away, each wait is followed by a round that begins with another than the one that failed last; with
+ * two, the same one is always the last before a wait. */
+static void test_rounds(void **state) {
+        Rig *r = *state;
+        const char *last = NULL;
+
+        tsd_kill(rig_tsd(r, &(TsdRules) {}), false);
+        tsd_kill(rig_tsd(r, &(TsdRules) {}), false);
+        rig_start(r, (SenderConfig) {});
+        rig_send(r, 1);
+        for (unsigned i = 1; i < 20; i++) {
+                run_until(r, sender_status(r->sender).state == SENDER_WAITING);
+                assert_true(!last || strcmp(last, sender_status(r->sender).url) == 0);
+                last = sender_status(r->sender).url;
+                assert_int_equal(sender_server_stats(r->sender, 0)->errors, i);
+                assert_int_equal(sender_server_stats(r->sender, 1)->errors, i);
+                run_until(r, sender_status(r->sender).state != SENDER_WAITING);
+        }
+}
+
 static void test_both_take_turns(void **state) {
         Rig *r = *state;
         Tsd *a = rig_tsd(r, &(TsdRules) {}), *b = rig_tsd(r, &(TsdRules) {});
@@ -86,14 +106,20 @@ static void test_both_take_turns(void **state) {
 /* Made anew every few milliseconds, after its proof: nothing is sent twice. */
 static void test_reconnect_interval(void **state) {
         Rig *r = *state;
-        Tsd *t = rig_tsd(r, &(TsdRules) {});
+        Tsd *t = rig_tsd(r, &(TsdRules) { .narrow = true });
+        uint64_t n;
 
         rig_start(r, (SenderConfig) { .reconnect_interval = 2 * USEC_PER_MSEC });
         while (t->n_accepted < 5) {
                 rig_send(r, 1000);
                 run_until(r, rig_is_done(r));
         }
+
+        /* In the midst of a backlog too. */
+        n = t->n_accepted;
         rig_send(r, 200000);
+        run_until(r, t->n_accepted > n + 3);
+        assert_true(r->written < r->wanted);
         run_until(r, rig_is_done(r));
         assert_int_equal(t->n_taken, r->wanted);
         assert_int_equal(t->n_again, 0);
@@ -293,7 +319,7 @@ static void test_libraries(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_random_deaths),  TEST(test_fail_over),   TEST(test_both_take_turns),
+                TEST(test_random_deaths),  TEST(test_fail_over),   TEST(test_both_take_turns), TEST(test_rounds),
                 TEST(test_reconnect_interval), TEST(test_idle),    TEST(test_inherited),
                 TEST(test_bad_urls),       TEST(test_no_such_host), TEST(test_stdout_pipe),
                 TEST(test_stdout_file),    cmocka_unit_test(test_libraries),

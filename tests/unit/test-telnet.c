@@ -3,6 +3,7 @@
 /* What telnet servers say and do not say, and what the sender makes of it. */
 
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "unit/sender-rig.h"
 
@@ -19,6 +20,7 @@ static void test_answers(void **state) {
                 { "no newline", { .answer = TSD_BARE } },
                 { "no such command", { .answer = TSD_UNKNOWN } },
                 { "over IPv6", { .answer = TSD_TWO_LINES, .v6 = true } },
+                { "little at a time", { .answer = TSD_TWO_LINES, .narrow = true } },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -142,6 +144,7 @@ static void test_reads_nothing(void **state) {
 static void test_takes_no_more(void **state) {
         Rig *r = *state;
         Tsd *t = rig_tsd(r, &(TsdRules) { .deaf = true, .answer = TSD_MUTE });
+        int n;
 
         r->trusting = true;
         rig_start(r, (SenderConfig) { .probe_timeout = USEC_PER_MSEC, .hung_timeout = 100 * USEC_PER_MSEC,
@@ -149,9 +152,12 @@ static void test_takes_no_more(void **state) {
         rig_send(r, 500000);
         run_until(r, sender_status(r->sender).state == SENDER_WAITING);
         assert_string_equal(sender_status(r->sender).last_error, "it takes nothing any more");
+        assert_true(rig_acked(r) > 0);
         assert_true(rig_acked(r) < r->wanted);
         assert_int_equal(ring_sent_at(r->ring, 0), ring_acked_at(r->ring, 0));
-        assert_int_equal(t->n_taken, 0);
+
+        assert_int_equal(ioctl(t->links[0]->fd, FIONREAD, &n), 0);
+        assert_true(rig_acked(r) * LINE_N <= (unsigned) n);
 }
 
 static void test_hangs_later(void **state) {
@@ -223,10 +229,12 @@ static const char *throttle_some(Tsd *t, unsigned n) {
 
 static void test_throttled(void **state) {
         Rig *r = *state;
-        Tsd *t = rig_tsd(r, &(TsdRules) { .judge = throttle_some });
+        Tsd *t = rig_tsd(r, &(TsdRules) { .judge = throttle_some, .narrow = true });
 
         rig_start(r, (SenderConfig) {});
         rig_send(r, TSD_THROTTLED_MAX);
+        run_until(r, rig_stats(r).errors > 0 && ring_sent_at(r->ring, 0) == ring_acked_at(r->ring, 0)); /* pause */
+        assert_false(rig_is_done(r));
         run_until(r, rig_is_done(r));
         assert_int_equal(t->n_taken, TSD_THROTTLED_MAX); /* all of them, those put off too */
         assert_int_equal(rig_stats(r).refused, 0);

@@ -49,14 +49,12 @@ static void say(TsdLink *l, const char *text, size_t n) {
         assert_true(done == (ssize_t) n || (done < 0 && (errno == EPIPE || errno == ECONNRESET)));
 }
 
-/* Says one byte of what is to come late, or all of it. */
 static int on_dribble(sd_event_source *source, void *userdata) {
         TsdLink *l = userdata;
-        size_t n = l->tsd->rules.answer == TSD_DRIBBLE ? 1 : l->n_late;
 
-        say(l, l->late, n);
-        l->n_late -= n;
-        memmove(l->late, l->late + n, l->n_late);
+        say(l, l->late, 1);
+        l->n_late--;
+        memmove(l->late, l->late + 1, l->n_late);
         return sd_event_source_set_enabled(source, l->n_late > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
@@ -85,9 +83,8 @@ static void answer(TsdLink *l) {
                 say(l, second_line, strlen(second_line));
                 return;
         case TSD_STRAY:
-                if (l->n_versions > 1)
-                        say(l, second_line, strlen(second_line));
-                say_late(l, first_line);
+                say(l, first_line, strlen(first_line));
+                l->owes = true;
                 return;
         case TSD_DRIBBLE:
                 say_late(l, first_line);
@@ -190,8 +187,16 @@ static int on_readable(sd_event_source *source _unused_, int fd, uint32_t revent
         size_t room = sizeof(l->data) - l->n;
         ssize_t n;
 
+        if (l->owes) {
+                say(l, second_line, strlen(second_line));
+                l->owes = false;
+                return 0;
+        }
+
         if (t->lifetime > 0)
                 room = MIN(room, t->lifetime);
+        if (t->rules.narrow)
+                room = MIN(room, (size_t) 3000);
         n = recv(fd, l->data + l->n, room, MSG_DONTWAIT);
         if (n < 0 && errno == EAGAIN)
                 return 0;
@@ -217,6 +222,8 @@ static int on_accept(sd_event_source *source _unused_, int fd, uint32_t revents 
         assert_true(l->fd >= 0);
         assert_int_equal(setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int)), 0);
         assert_true(sd_event_add_io(t->event, &l->io, l->fd, t->rules.deaf ? 0 : EPOLLIN, on_readable, l) >= 0);
+        /* What is said is heard before more is read. */
+        assert_true(sd_event_source_set_priority(l->io, SD_EVENT_PRIORITY_IDLE) >= 0);
 
         while (t->links[i])
                 assert_true(++i < TSD_LINKS_MAX);
@@ -236,6 +243,10 @@ void tsd_restart(Tsd *t) {
         t->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_true(t->fd >= 0);
         assert_int_equal(setsockopt(t->fd, SOL_SOCKET, SO_REUSEADDR, &(int) { 1 }, sizeof(int)), 0);
+        if (t->rules.narrow) {
+                assert_int_equal(setsockopt(t->fd, IPPROTO_TCP, TCP_MAXSEG, &(int) { 536 }, sizeof(int)), 0);
+                assert_int_equal(setsockopt(t->fd, SOL_SOCKET, SO_RCVBUF, &(int) { 8192 }, sizeof(int)), 0);
+        }
         assert_int_equal(bind(t->fd, address, n), 0);
         assert_int_equal(listen(t->fd, 8), 0);
 

@@ -18,7 +18,7 @@
 
 typedef enum TsdAnswer {
         TSD_TWO_LINES, /* as OpenTSDB does */
-        TSD_STRAY,     /* the second line comes with the next `version`, ahead of an answer that takes its time */
+        TSD_STRAY,     /* the second line comes when more has come, a turn before that is read */
         TSD_DRIBBLE,   /* a byte at a time */
         TSD_BARE,      /* as InfluxDB does: no newline */
         TSD_UNKNOWN,   /* "unknown command: version", the point commands being known */
@@ -31,7 +31,8 @@ typedef struct Tsd Tsd;
 typedef struct TsdRules {
         TsdAnswer answer;
         bool v6;
-        bool deaf; /* accepts and never reads */
+        bool deaf;   /* accepts and never reads */
+        bool narrow; /* takes little at a time, so that the other side's writes are cut short */
         /* What is said to line `n`, with its newline; NULL: nothing, and the line is taken. */
         const char *(*judge)(Tsd *t, unsigned n);
 } TsdRules;
@@ -44,7 +45,8 @@ typedef struct TsdLink {
         size_t n;
         bool begun;          /* its first line was a put */
         unsigned n_versions;
-        char late[256];      /* said a byte per turn, or with the next `version` */
+        bool owes;           /* the second line */
+        char late[256];      /* said a byte per turn */
         size_t n_late;
         sd_event_source *dribble;
 } TsdLink;
