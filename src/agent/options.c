@@ -324,16 +324,33 @@ static int merge(Config *c, Config *given) {
         return r;
 }
 
-static int finish(Parse *p) {
+/* What the files and the command line say must hold together. */
+static int check(const Options *o) {
         _cleanup_(buffer_done) Buffer why = {};
+        const Config *c = o->config;
+
+        if (c->evict_interval <= c->dedup_interval)
+                return refuse(-EINVAL, "--evict-interval must be more than --dedup-interval");
+        if (o->from_stdin && c->n_tags > c->max_tags)
+                return refuse(-EINVAL, "%zu tags are more than --max-tags allows (%zu)", c->n_tags,
+                              (size_t) c->max_tags);
+        /* with --stdin no host tag is added, for which config_check() wants room */
+        if (!o->from_stdin && config_check(c, &why) < 0)
+                return refuse(-EINVAL, "%s", why.data);
+
+        return 0;
+}
+
+static int finish(Parse *p) {
         Options *o = &p->options;
+        int r;
 
         if (merge(o->config, p->given) < 0)
                 return refuse_oom();
-        if (o->config->evict_interval <= o->config->dedup_interval)
-                return refuse(-EINVAL, "--evict-interval must be more than --dedup-interval");
-        if (config_check(o->config, &why) < 0)
-                return refuse(-EINVAL, "%s", why.data);
+
+        r = check(o);
+        if (r < 0)
+                return r;
 
         if (o->log_stdout)
                 free(TAKE(o->logfile));
