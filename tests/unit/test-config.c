@@ -333,7 +333,7 @@ static void test_load(void **state _unused_) {
         write_file(dir, "main", "max_tags = 5 tags = { \"a=1\", \"b=1\" } collector_dirs = { \"/a\" }"
                                 " server m { url = \"telnet://h\" } server n { url = \"telnet://n\" }");
         assert_int_equal(mkdir(drop_ins, 0755), 0);
-        write_file(drop_ins, "20-b.conf", "max_tags = 7 tags = { \"a=3\" }");
+        write_file(drop_ins, "20-b.conf", "max_tags = 7 tags = { \"b=2\", \"a=3\" }");
         write_file(drop_ins, "10-a.conf",
                    "max_tags = 6 tags = { \"a=2\", \"c=1\" } collector_dirs += { \"/b\" }"
                    " server m { url = \"telnet://i\" }");
@@ -343,7 +343,8 @@ static void test_load(void **state _unused_) {
         assert_int_equal(config_load(&c, main_file, drop_ins, &why), 0);
         assert_int_equal(c->max_tags, 7);
         assert_int_equal(c->n_tags, 3);
-        assert_string_equal(c->tags[0].key, "b");
+        assert_string_equal(c->tags[0].key, "c");
+        assert_string_equal(c->tags[1].value, "2");
         assert_string_equal(c->tags[2].key, "a");
         assert_string_equal(c->tags[2].value, "3");
         assert_int_equal(c->n_collector_dirs, 2);
@@ -372,6 +373,8 @@ static void test_load_refused(void **state _unused_) {
         write_file(dir, "20-b.conf", "dedup_interval = \"10d\"");
         assert_int_equal(config_load(&c, NULL, dir, &why), -EINVAL);
         assert_int_equal(config_load(&c, dir, NULL, &why), -EISDIR);
+        (void) snprintf(path, sizeof(path), "%s/10-a.conf", dir);
+        assert_int_equal(config_load(&c, NULL, path, &why), -ENOTDIR);
 
         for (size_t i = 0; i <= CONFIG_FILE_MAX / 64; i++)
                 assert_int_equal(buffer_addf(&blank, "%64s", "\n"), 0);

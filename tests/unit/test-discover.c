@@ -167,6 +167,37 @@ static void test_same_file(void **state _unused_) {
                 assert_false(discover_same_file(&a, others + i));
 }
 
+static void count_complaint(void *userdata, const char *path _unused_, const char *what) {
+        assert_string_equal(what, "these are too many collectors");
+        (*(unsigned *) userdata)++;
+}
+
+/* 4096 collectors are enough; those beyond are complained of, and it is always the same that stay. */
+static void test_too_many(void **state _unused_) {
+        char root[] = "/tmp/test-discover-XXXXXX";
+        _cleanup_(discovered_done) Discovered d = {};
+        _cleanup_(close_fdp) int fd = -1;
+        const char *dirs[] = { root };
+        unsigned n_complaints = 0;
+
+        assert_non_null(mkdtemp(root));
+        fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(mkdirat(fd, "0", 0755), 0);
+        for (unsigned i = 0; i < 4099; i++) {
+                char path[32];
+
+                (void) snprintf(path, sizeof(path), "0/c%04u", i);
+                make_file(fd, path, 0755);
+        }
+
+        assert_int_equal(discover(dirs, 1, count_complaint, &n_complaints, &d), 0);
+        assert_int_equal(d.n, 4096);
+        assert_int_equal(n_complaints, 3);
+        assert_string_equal(d.items[4095].name, "c4095");
+        assert_int_equal(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 /* What tells a changed file is that of the file a link leads to, and complaints are optional. */
 static void test_target(void **state _unused_) {
         char root[] = "/tmp/test-discover-XXXXXX";
@@ -193,6 +224,7 @@ int main(void) {
                 cmocka_unit_test(test_trees),
                 cmocka_unit_test(test_same_file),
                 cmocka_unit_test(test_target),
+                cmocka_unit_test(test_too_many),
         };
 
         return run_tap(tests);
