@@ -15,7 +15,6 @@
 
 #include "agent/options-table.h"
 #include "agent/options.h"
-#include "basic/log.h"
 #include "conf/config-table.h"
 #include "conf/hostport.h"
 
@@ -51,9 +50,6 @@ static const ConfigKey option_keys[] = {
 };
 
 void options_done(Options *o) {
-        if (o->log)
-                log_set_sink(NULL, NULL);
-        (void) logfile_free(o->log);
         (void) config_free(o->config);
         free(o->pidfile);
         free(o->logfile);

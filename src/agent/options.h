@@ -6,7 +6,6 @@
  * applied on top: it replaces what the files say, its tags key by key, its servers and its folders all
  * together. */
 
-#include "agent/logfile.h"
 #include "conf/config.h"
 
 typedef struct Options {
@@ -18,7 +17,6 @@ typedef struct Options {
         uint64_t port;            /* --port: of a server that is named without one */
         uint64_t max_bytes;       /* of the logfile before it is rotated; 0: never */
         uint64_t backup_count;    /* rotated files that are kept; 0: never rotated */
-        LogFile *log;             /* the logfile once main has opened it, for whoever must reopen it */
         bool dry_run;
         bool from_stdin;
         bool daemonize;
@@ -34,7 +32,7 @@ int options_parse(int argc, char **argv, Options *ret);
 /* The same with the folder of the system's configuration ("/etc/tcollector"). */
 int options_parse_at(const char *etc, int argc, char **argv, Options *ret);
 
-void options_done(Options *o); /* closes `log` too, and lets log lines go to standard error again */
+void options_done(Options *o);
 
 /* What to exit with for a result that is not 0: 0 done, 1 failed, 2 wrong usage. */
 int options_exit_status(int r);
