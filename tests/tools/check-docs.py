@@ -135,7 +135,8 @@ def main():
     if len(arguments) != 1:
         sys.exit(__doc__)
     faults = check(pathlib.Path(arguments[0]))
-    print(*faults, sep="\n")
+    for fault in faults:
+        print(fault)
     return 1 if faults else 0
 
 

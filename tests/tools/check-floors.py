@@ -117,7 +117,8 @@ def main():
     if sys.argv[1] == "--self-test":
         return self_test()
     faults, n = check(pathlib.Path(sys.argv[1]))
-    print(*faults, sep="\n")
+    for fault in faults:
+        print(fault)
     if n == 0:
         print(f"no sources below {sys.argv[1]}")
     return 1 if faults or n == 0 else 0
