@@ -12,7 +12,8 @@ static int failed(int error, const char **ret_why) {
         return error;
 }
 
-int dl_load(const char *soname, const DlSymbol *symbols, size_t n_symbols, void *table, const char **ret_why) {
+int dl_load(const char *soname, const DlSymbol *symbols, size_t n_symbols, void *table,
+            const char **ret_why) {
         void *library;
 
         /* Never unloaded: libraries leave exit handlers and threads behind. */

@@ -11,6 +11,7 @@ typedef struct DlSymbol {
         size_t offset; /* of the function pointer in the caller's table */
 } DlSymbol;
 
-/* Loads `soname` and fills `table`. 0; -ELIBACC: it cannot be loaded; -ELIBBAD: it lacks a symbol. On failure
- * `table` is as it was and *ret_why says why, until the next call of this function. */
-int dl_load(const char *soname, const DlSymbol *symbols, size_t n_symbols, void *table, const char **ret_why);
+/* Loads `soname` and fills `table`. 0; -ELIBACC: it cannot be loaded; -ELIBBAD: it lacks a symbol. On
+ * failure `table` is as it was and *ret_why says why, until the next call of this function. */
+int dl_load(const char *soname, const DlSymbol *symbols, size_t n_symbols, void *table,
+            const char **ret_why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* libcurl's multi interface tells us by callback which descriptors to watch and when to wake it; each becomes an event
- * source. Its callbacks only note that down; everything that may end a job happens after
+/* libcurl's multi interface tells us by callback which descriptors to watch and when to wake it; each
+ * becomes an event source. Its callbacks only note that down; everything that may end a job happens after
  * curl_multi_socket_action() has returned, in glue_collect(), where handles may be removed.
  *
  * The watches are kept in a list, as libcurl cannot be asked for them. It ends a watch before it closes the
@@ -39,11 +39,13 @@ struct CurlJob {
 #define SYMBOL(f) { "curl_" #f, offsetof(CurlApi, f) }
 
 static const DlSymbol curl_symbols[] = {
-        SYMBOL(easy_cleanup),        SYMBOL(easy_getinfo),   SYMBOL(easy_init),           SYMBOL(easy_recv),
-        SYMBOL(easy_send),           SYMBOL(easy_setopt),    SYMBOL(easy_strerror),       SYMBOL(global_cleanup),
-        SYMBOL(global_init),         SYMBOL(multi_add_handle), SYMBOL(multi_assign),      SYMBOL(multi_cleanup),
-        SYMBOL(multi_info_read),     SYMBOL(multi_init),     SYMBOL(multi_remove_handle), SYMBOL(multi_setopt),
-        SYMBOL(multi_socket_action), SYMBOL(slist_append),   SYMBOL(slist_free_all),
+        SYMBOL(easy_cleanup),          SYMBOL(easy_getinfo),          SYMBOL(easy_init),
+        SYMBOL(easy_recv),             SYMBOL(easy_send),             SYMBOL(easy_setopt),
+        SYMBOL(easy_strerror),         SYMBOL(global_cleanup),        SYMBOL(global_init),
+        SYMBOL(multi_add_handle),      SYMBOL(multi_assign),          SYMBOL(multi_cleanup),
+        SYMBOL(multi_info_read),       SYMBOL(multi_init),            SYMBOL(multi_remove_handle),
+        SYMBOL(multi_setopt),          SYMBOL(multi_socket_action),   SYMBOL(slist_append),
+        SYMBOL(slist_free_all),
 };
 static_assert(ELEMENTSOF(curl_symbols) * sizeof(void *) == sizeof(CurlApi), "load every function");
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* libcurl on an sd-event loop: a multi handle whose sockets and timer are event sources, so that name resolution,
- * connecting and transfers never block. libcurl is loaded by the first curl_glue_new(); only its header is needed to
- * build, and its functions are called through CurlApi.
+/* libcurl on an sd-event loop: a multi handle whose sockets and timer are event sources, so that name
+ * resolution, connecting and transfers never block. libcurl is loaded by the first curl_glue_new(); only its
+ * header is needed to build, and its functions are called through CurlApi.
  *
  * A CurlJob is one easy handle, in the multi handle from curl_job_start() to curl_job_free(). */
 
@@ -40,24 +40,25 @@ typedef struct CurlJob CurlJob;
 /* The transfer has ended. The job may be freed here, the glue may not. */
 typedef void (*CurlDone)(void *userdata, CURLcode code);
 
-/* -ELIBACC, -ELIBBAD: no libcurl that will do, see *ret_why (borrowed; untouched on success); -ENOMEM; -EIO. */
+/* -ELIBACC, -ELIBBAD: no libcurl that will do, see *ret_why (borrowed; untouched on success); -ENOMEM;
+ * -EIO. */
 int curl_glue_new(CurlGlue **ret, sd_event *event, const char **ret_why);
 CurlGlue *curl_glue_free(CurlGlue *g); /* after its jobs; NULL-safe, returns NULL */
 DEFINE_CLEANUP(CurlGlue *, curl_glue_free);
 
 const CurlApi *curl_glue_api(const CurlGlue *g);
 
-/* Makes an easy handle with what every job needs (no signals, no wait for a resolver that hangs, an error buffer).
- * The caller sets the rest through curl_job_easy(). -ENOMEM. */
+/* Makes an easy handle with what every job needs (no signals, no wait for a resolver that hangs, an error
+ * buffer). The caller sets the rest through curl_job_easy(). -ENOMEM. */
 int curl_job_new(CurlJob **ret, CurlGlue *g, CurlDone done, void *userdata);
 CurlJob *curl_job_free(CurlJob *j); /* drops the transfer and the connection; NULL-safe, returns NULL */
 DEFINE_CLEANUP(CurlJob *, curl_job_free);
 
 CURL *curl_job_easy(const CurlJob *j);
-int curl_job_start(CurlJob *j); /* 0: done() will be called, never from in here; -EIO: libcurl does not want it */
+int curl_job_start(CurlJob *j); /* 0: done() will be called, never from in here; -EIO: libcurl refuses it */
 
-/* Ends libcurl's own watch on a connection the caller is going to watch (CURLOPT_CONNECT_ONLY): epoll takes a
- * descriptor once only. */
+/* Ends libcurl's own watch on a connection the caller is going to watch (CURLOPT_CONNECT_ONLY): epoll takes
+ * a descriptor once only. */
 void curl_job_take_socket(CurlJob *j, int fd);
 
 int curl_job_errno(const CurlJob *j, CURLcode code);        /* a negative errno for `code` */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sender as its protocols see it: the ring's cursors, the counters, and the word that a connection is up, lost or
- * complained about. None of these makes or ends a Link; that is on_turn()'s business.
+/* The sender as its protocols see it: the ring's cursors, the counters, and the word that a connection is
+ * up, lost or complained about. None of these makes or ends a Link; that is on_turn()'s business.
  *
  * A line the server named as bad is counted as refused when what it belonged to is proven, not before: after
  * a lost connection the same lines are sent, and named, again. */

@@ -21,7 +21,7 @@ struct SenderOps {
         size_t memory_size;    /* of what is remembered per server between connections; zeroed once */
         int (*start)(Link *l); /* begins to connect; says sender_link_up() or sender_link_lost() later */
         void (*kick)(Link *l); /* there may be more in the ring */
-        void (*stop)(Link *l); /* releases everything the object holds, but not the object; also after a failed start() */
+        void (*stop)(Link *l); /* releases what the object holds, not the object; also after a failed start() */
 };
 
 extern const SenderOps sender_telnet_ops;
@@ -37,8 +37,8 @@ void *sender_link_memory(Link *l); /* memory_size bytes, the server's */
 /* libcurl, loaded at the first call; borrowed. On failure it is logged. */
 int sender_curl(Sender *s, CurlGlue **ret);
 
-/* What may be sent next; borrowed from the ring. When the connection is to end, only the rest of a line that was
- * begun, then nothing. */
+/* What may be sent next; borrowed from the ring. When the connection is to end, only the rest of a line that
+ * was begun, then nothing. */
 Slice sender_peek(Sender *s);
 void sender_sent(Sender *s, size_t n);        /* the first `n` bytes are on the wire */
 uint64_t sender_sent_at(const Sender *s);     /* position behind them, for sender_acked() */
@@ -48,11 +48,11 @@ void sender_acked(Sender *s, uint64_t upto, usec_t latency);
 void sender_rewind(Sender *s);                /* send again all that is not proven (throttling) */
 
 void sender_link_up(Link *l);                 /* connected: back-off starts over at the first proof */
-/* The connection is gone, or was never made; `why` goes to the log and the status. The sender rewinds, calls stop()
- * and frees the object before the loop's next turn: return at once. */
+/* The connection is gone, or was never made; `why` goes to the log and the status. The sender rewinds, calls
+ * stop() and frees the object before the loop's next turn: return at once. */
 void sender_link_lost(Link *l, int error, const char *why);
 /* The same, for good: there is nothing to be made anew. */
 void sender_link_closed(Link *l, int error);
-/* The server complained and said so in `line`; counted, logged a few times a minute. `refused`: it named a point that
- * is lost by that, when what it came behind is proven. */
+/* The server complained and said so in `line`; counted, logged a few times a minute. `refused`: it named a
+ * point that is lost by that, when what it came behind is proven. */
 void sender_link_error_line(Link *l, Slice line, bool refused);

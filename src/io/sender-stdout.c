@@ -2,10 +2,11 @@
 
 /* Standard output as a server: the dry run prints the finished lines, and what is written is delivered.
  *
- * The descriptor is shared with whoever started us, so it is not made non-blocking. A pipe or a terminal that polls
- * writable takes 4096 bytes without blocking (PIPE_BUF), so that much is written at a time; a socket is written to
- * with MSG_DONTWAIT; what does not poll (a file, /dev/null) never blocks for long. Watched for errors all the time,
- * so that the end of the reader is noticed though there is nothing to write. */
+ * The descriptor is shared with whoever started us, so it is not made non-blocking. A pipe or a terminal
+ * that polls writable takes 4096 bytes without blocking (PIPE_BUF), so that much is written at a time; a
+ * socket is written to with MSG_DONTWAIT; what does not poll (a file, /dev/null) never blocks for long.
+ * Watched for errors all the time, so that the end of the reader is noticed though there is nothing to
+ * write. */
 
 #include <fcntl.h>
 #include <limits.h>

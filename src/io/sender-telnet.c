@@ -2,21 +2,23 @@
 
 /* The line protocol of OpenTSDB, over a connection libcurl makes and hands over (CURLOPT_CONNECT_ONLY).
  *
- * Proof. The server says nothing to a good line, so `version` goes out behind what has been sent; its answer proves that
- * all in front of it was received and parsed. It never comes first (VictoriaMetrics and others would take the connection
- * for HTTP), only at the beginning of a line, and one at a time: lines go on being sent behind it, and the next one
- * follows behind those when the answer is there. What is unproven is bounded by a window, half of which may stand in
- * front of a connection's first `version`; it doubles while answers are quick, so that a slow server never has more
- * in hand than it can answer for before it is taken for dead. telnet-reply.h says how an answer is known.
+ * Proof. The server says nothing to a good line, so `version` goes out behind what has been sent; its answer
+ * proves that all in front of it was received and parsed. It never comes first (VictoriaMetrics and others
+ * would take the connection for HTTP), only at the beginning of a line, and one at a time: lines go on being
+ * sent behind it, and the next one follows behind those when the answer is there. What is unproven is
+ * bounded by a window, half of which may stand in front of a connection's first `version`; it doubles while
+ * answers are quick, so that a slow server never has more in hand than it can answer for before it is taken
+ * for dead. telnet-reply.h says how an answer is known.
  *
- * Silence counts from when the server's kernel has the `version`, as SIOCOUTQ tells. A server that has never answered
- * then never does, which is remembered of it: what its kernel has acknowledged counts as delivered, polled for while
- * something is not, as no event tells. Should an answer come after all, its word counts again. A server that has
- * answered before, or takes nothing any more, is hung: the connection is dropped, and all unproven is sent again.
+ * Silence counts from when the server's kernel has the `version`, as SIOCOUTQ tells. A server that has never
+ * answered then never does, which is remembered of it: what its kernel has acknowledged counts as delivered,
+ * polled for while something is not, as no event tells. Should an answer come after all, its word counts
+ * again. A server that has answered before, or takes nothing any more, is hung: the connection is dropped,
+ * and all unproven is sent again.
  *
  * Throttling. The points a server puts off are refused before the next answer, but not named, so nothing is
- * taken as proven any more: what was begun is finished, a last `version` shows that all complaints are in, and after a
- * pause, which doubles, everything unproven is sent again. */
+ * taken as proven any more: what was begun is finished, a last `version` shows that all complaints are in,
+ * and after a pause, which doubles, everything unproven is sent again. */
 
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -35,14 +37,15 @@ void telnet_lost(Telnet *t, int error, const char *why) {
 
 static void telnet_arm(Telnet *t) {
         usec_t next = USEC_INFINITY;
-        int r;
+        int r, enabled;
 
         for (size_t i = 0; i < _TELNET_DEADLINE_MAX; i++)
                 next = MIN(next, t->deadlines[i]);
 
+        enabled = next == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT;
         r = sd_event_source_set_time(t->timer, next);
         if (r >= 0)
-                r = sd_event_source_set_enabled(t->timer, next == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+                r = sd_event_source_set_enabled(t->timer, enabled);
         if (r < 0)
                 telnet_lost(t, r, "cannot set a timer");
 }

@@ -2,16 +2,16 @@
 
 /* The sender: which server, when, and the ring's cursors.
  *
- * There is at most one Link. Whatever may make or end one happens in on_turn(), a one-shot source that runs ahead of
- * all others in the loop's next turn: a protocol in the midst of its work, or a caller of sender_kick(), never sees a
- * Link come or go under its hands.
+ * There is at most one Link. Whatever may make or end one happens in on_turn(), a one-shot source that runs
+ * ahead of all others in the loop's next turn: a protocol in the midst of its work, or a caller of
+ * sender_kick(), never sees a Link come or go under its hands.
  *
- * A server that fails is marked. While there is one without a mark it is tried at once; when all have one, the marks are
- * wiped off and a wait follows, so that each wait is followed by a round through all servers, which begins with
- * another than the one that failed last. The wait grows until something has been proven.
+ * A server that fails is marked. While there is one without a mark it is tried at once; when all have one,
+ * the marks are wiped off and a wait follows, so that each wait is followed by a round through all servers,
+ * which begins with another than the one that failed last. The wait grows until something has been proven.
  *
- * A connection that is to end for its age (`expired`) is cut off from the ring by sender_peek(), so that the protocol
- * proves what it has sent, and is closed when nothing is left unproven. */
+ * A connection that is to end for its age (`expired`) is cut off from the ring by sender_peek(), so that the
+ * protocol proves what it has sent, and is closed when nothing is left unproven. */
 
 #include <stdio.h>
 
@@ -41,10 +41,11 @@ void sender_turn(Sender *s) {
 }
 
 void sender_timer(Sender *s, usec_t at) {
-        int r = sd_event_source_set_time(s->timer, at);
+        int r, enabled = at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT;
 
+        r = sd_event_source_set_time(s->timer, at);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+                r = sd_event_source_set_enabled(s->timer, enabled);
         if (r < 0)
                 (void) log_error_errno(r, "Failed to set the sender's timer: %m");
 }
@@ -221,7 +222,8 @@ static int add_sources(Sender *s) {
                 return r;
 
         /* On: what a former process left in the ring wants sending without anybody's kick. */
-        r = sd_event_add_time(s->event, &s->timer, CLOCK_MONOTONIC, USEC_INFINITY, 10 * USEC_PER_MSEC, on_timer, s);
+        r = sd_event_add_time(s->event, &s->timer, CLOCK_MONOTONIC, USEC_INFINITY, 10 * USEC_PER_MSEC,
+                              on_timer, s);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(s->timer, "sender-timer");

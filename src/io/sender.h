@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Delivery: takes finished lines from one reader of the ring, puts them on the wire, and acknowledges
- * them to the ring only on proof. Of the stats, `acked` are the lines delivered, those the server named as bad
+/* Delivery: takes finished lines from one reader of the ring, puts them on the wire, and acknowledges them
+ * to the ring only on proof. Of the stats, `acked` are the lines delivered, those the server named as bad
  * (`refused`) aside: both together have left the ring.
  *
- * The sender chooses a server, backs off, and moves the cursors; what is said on the wire is the business of a
- * SenderOps (telnet, standard output). A lost connection rewinds to what was last proven, so delivery is at least
- * once. Servers are tried in random order; one that has failed is avoided until the others have failed too. */
+ * The sender chooses a server, backs off, and moves the cursors; what is said on the wire is the business of
+ * a SenderOps (telnet, standard output). A lost connection rewinds to what was last proven, so delivery is
+ * at least once. Servers are tried in random order; one that has failed is avoided until the others have
+ * failed too. */
 
 #include <systemd/sd-event.h>
 
@@ -26,17 +27,18 @@ typedef struct SenderServer {
 typedef struct SenderConfig {
         const SenderServer *servers; /* copied */
         size_t n_servers;            /* at least 1 */
-        usec_t reconnect_interval;   /* microseconds: a healthy connection is closed and made anew after it; 0: never */
-        usec_t probe_timeout;        /* silence after `version` for this long: the server never answers; 0: 2 s */
-        usec_t hung_timeout;         /* a server that has answered before, or takes nothing at all, is given up
-                                      * after it; 0: 30 s */
+        usec_t reconnect_interval;   /* microseconds: a healthy connection is made anew after it; 0: never */
+        usec_t probe_timeout;        /* silent for this long after `version`: it never answers; 0: 2 s */
+        usec_t hung_timeout;         /* so long without an answer, from one that has answered before, or
+                                      * without taking anything: it is given up; 0: 30 s */
         usec_t connect_timeout;      /* name resolution included; 0: 10 s */
         Backoff backoff;             /* zero: 1 s to 5 min */
 } SenderConfig;
 
 typedef struct SenderEvents {
         void (*acked)(void *userdata);  /* the ring has room again */
-        /* Standard output only: -EPIPE, nobody reads it any more; -ENOSPC and the like. Nothing is tried again. */
+        /* Standard output only: -EPIPE, nobody reads it any more; -ENOSPC and the like. Nothing is tried
+         * again. */
         void (*closed)(void *userdata, int error);
 } SenderEvents;
 
@@ -56,9 +58,9 @@ typedef struct SenderStatus {
         bool confirmed;         /* its proof is the server's answer; false: the kernel's empty send queue */
 } SenderStatus;
 
-/* Every url must begin with the scheme of a known SenderOps: "telnet://host:4242", "stdout:". -EPROTONOSUPPORT: one
- * does not. The events come from the loop, never from a function called here; they must not free the sender. The
- * process is to ignore SIGPIPE. */
+/* Every url must begin with the scheme of a known SenderOps: "telnet://host:4242", "stdout:".
+ * -EPROTONOSUPPORT: one does not. The events come from the loop, never from a function called here; they
+ * must not free the sender. The process is to ignore SIGPIPE. */
 int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const SenderConfig *config,
                const SenderEvents *events, void *userdata);
 Sender *sender_free(Sender *s); /* NULL-safe, returns NULL; what was not proven stays in the ring */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What sender-telnet.c (the connection), telnet-send.c (what goes out) and telnet-proof.c (what comes back, and what
- * it proves) share. The model is at the head of sender-telnet.c. */
+/* What sender-telnet.c (the connection), telnet-send.c (what goes out) and telnet-proof.c (what comes back,
+ * and what it proves) share. The model is at the head of sender-telnet.c. */
 
 #include "basic/clock.h"
 #include "io/sender-ops.h"
@@ -52,12 +52,12 @@ typedef struct Telnet {
         usec_t asked_at;     /* since then; */
         uint64_t mark;       /* it stands behind this position, */
         uint64_t asked_wire; /* and ends here, counted as `wire` */
-        uint64_t taken;      /* so much of `wire`, up to asked_wire, the server's kernel had when last looked at; */
+        uint64_t taken;      /* so much of that the server's kernel had when last looked at; */
         usec_t progress_at;  /* then it was more than before, or something was heard */
         usec_t poll_interval;
 
         TelnetReply reply;
-        bool strange;        /* since `version` went out something was heard that was neither answer nor complaint */
+        bool strange;        /* since then something was heard that was neither answer nor complaint */
         unsigned n_answers;  /* of this connection */
         bool throttled;      /* and not all complaints are in */
         usec_t pause;        /* the next one */

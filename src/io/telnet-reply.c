@@ -113,7 +113,8 @@ static TelnetReplyType judge_line(TelnetReply *r, bool asked, Slice line) {
         return TELNET_REPLY_OTHER;
 }
 
-/* An answer without a newline counts wherever it stands, but not behind a line that is to be judged first. */
+/* An answer without a newline counts wherever it stands, but not behind a line that is to be judged
+ * first. */
 static bool take_bare_answer(TelnetReply *r, Slice *ret) {
         Slice all = pending(r);
         const char *hit;

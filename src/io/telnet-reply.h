@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What a time series database says on a telnet connection, told apart: complaints about points, and the answer to
- * `version`. Pure: bytes in, verdicts out.
+/* What a time series database says on a telnet connection, told apart: complaints about points, and the
+ * answer to `version`. Pure: bytes in, verdicts out.
  *
- * How an answer is known. One `version` is outstanding at a time, so an answer need not be matched to its question, but
- * it must be told from everything else that may come, late and in pieces: OpenTSDB answers in two lines, of which the
- * second may arrive after the first has been taken as proof and the next `version` has gone out; InfluxDB answers 19
- * bytes without a newline, several glued together; complaints name a prefix on their first line, but the messages in
- * them may have more lines. Counting lines or bytes fails as soon as one comes late. But within one connection
- * a server answers `version` with the same text each time. So the first answer's first line is learned, and from then
- * on that text and nothing else is an answer: a second line, or the rest of a complaint, is never equal to it,
- * whenever it comes.
+ * How an answer is known. One `version` is outstanding at a time, so an answer need not be matched to its
+ * question, but it must be told from everything else that may come, late and in pieces: OpenTSDB answers in
+ * two lines, of which the second may arrive after the first has been taken as proof and the next `version`
+ * has gone out; InfluxDB answers 19 bytes without a newline, several glued together; complaints name a
+ * prefix on their first line, but the messages in them may have more lines. Counting lines or bytes fails as
+ * soon as one comes late. But within one connection a server answers `version` with the same text each time.
+ * So the first answer's first line is learned, and from then on that text and nothing else is an answer: a
+ * second line, or the rest of a complaint, is never equal to it, whenever it comes.
  *
- * The first answer is the first line that is no complaint and does not begin with white space. What has no newline
- * counts only when nothing follows it for a while (telnet_reply_settle(), the caller has the clock), as any line comes
- * in two pieces now and then; from then on that text counts wherever it stands, as nothing shows where the next begins.
- * `unknown command: version` is an answer too: it comes in its turn like any other.
+ * The first answer is the first line that is no complaint and does not begin with white space. What has no
+ * newline counts only when nothing follows it for a while (telnet_reply_settle(), the caller has the clock),
+ * as any line comes in two pieces now and then; from then on that text counts wherever it stands, as nothing
+ * shows where the next begins. `unknown command: version` is an answer too: it comes in its turn like any
+ * other.
  *
- * Were the wrong line learned (the rest of a complaint that came before the first answer), the real answer would
- * never be recognised, and the caller, hearing something but no answer, gives the connection up: no loss. */
+ * Were the wrong line learned (the rest of a complaint that came before the first answer), that proof would
+ * be early by the little the answer is behind it. The real answer would then never be recognised, and the
+ * caller, hearing something but no answer, gives the connection up and learns anew on the next. */
 
 #include "basic/slice.h"
 
@@ -49,8 +51,8 @@ typedef struct TelnetReply {
 char *telnet_reply_space(TelnetReply *r, size_t *ret_n);
 void telnet_reply_received(TelnetReply *r, size_t n);
 
-/* The next thing that was said. `asked`: a `version` is outstanding. *ret_line is borrowed from `r`; it is not
- * written for TELNET_REPLY_NONE. */
+/* The next thing that was said. `asked`: a `version` is outstanding. *ret_line is borrowed from `r`; it is
+ * not written for TELNET_REPLY_NONE. */
 TelnetReplyType telnet_reply_next(TelnetReply *r, bool asked, Slice *ret_line);
 
 /* Does something without a newline stand here that may be a first answer? Then, if nothing follows it,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What goes out on a telnet connection: lines straight from the ring, as many in one write as there are, and `version`
- * behind them.
+/* What goes out on a telnet connection: lines straight from the ring, as many in one write as there are, and
+ * `version` behind them.
  *
- * Writes end with a line where they can; one that the socket cut short is finished before anything else, whatever else
- * holds the sending up, so that `version` stands at the beginning of a line. It goes out when nothing more may be sent
- * and something is unproven; few lines and the `version` behind them are one write, thus one packet. */
+ * Writes end with a line where they can; one that the socket cut short is finished before anything else,
+ * whatever else holds the sending up, so that `version` stands at the beginning of a line. It goes out when
+ * nothing more may be sent and something is unproven; few lines and the `version` behind them are one write,
+ * thus one packet. */
 
 #include <sys/epoll.h>
 
@@ -92,8 +93,8 @@ static int write_lines(Telnet *t, Slice lines) {
         return r;
 }
 
-/* How many bytes more may be unproven. While no `version` is out, half of the window stays free for what goes out
- * behind it. */
+/* How many bytes more may be unproven. While no `version` is out, half of the window stays free for what
+ * goes out behind it. */
 static uint64_t telnet_room(const Telnet *t) {
         uint64_t unproven = telnet_unproven(t), limit = t->asked ? t->window : t->window / 2;
 
@@ -121,8 +122,8 @@ static Slice next_lines(const Telnet *t) {
         return (Slice) { run.p, end ? (size_t) (end - run.p) + 1 : 0 };
 }
 
-/* 1: something was written; 0: the socket takes no more for now; -ENODATA: there is nothing to write; else the
- * connection is lost. */
+/* 1: something was written; 0: the socket takes no more for now; -ENODATA: there is nothing to write; else
+ * the connection is lost. */
 static int telnet_step(Telnet *t) {
         Slice lines;
 
@@ -147,7 +148,8 @@ void telnet_send(Telnet *t) {
         if (t->lost)
                 return;
 
-        /* Writable is of interest while there is more to write: after a full turn the loop comes back at once. */
+        /* Writable is of interest while there is more to write: after a full turn the loop comes back at
+         * once. */
         r = sd_event_source_set_io_events(t->io, r == -ENODATA ? EPOLLIN : EPOLLIN | EPOLLOUT);
         if (r < 0)
                 telnet_lost(t, r, "cannot watch the connection");

@@ -43,7 +43,7 @@ static void test_fail_over(void **state) {
 
         /* A wait would last for ever here: the second server must be tried without one. */
         tsd_kill(away, false);
-        rig_start(r, (SenderConfig) { .backoff = { .min = 3600 * USEC_PER_SEC, .max = 3600 * USEC_PER_SEC } });
+        rig_start(r, (SenderConfig) { .backoff = { .min = FOR_EVER, .max = FOR_EVER } });
         rig_send(r, 5000);
         run_until(r, rig_is_done(r));
         assert_int_equal(there->n_taken, 5000);
@@ -62,8 +62,8 @@ static void test_fail_over(void **state) {
         assert_int_equal(ring_sent_at(r->ring, 0), ring_acked_at(r->ring, 0));
 }
 
-/* While all are away, each wait is followed by a round that begins with another than the one that failed last; with
- * two, the same one is always the last before a wait. */
+/* While all are away, each wait is followed by a round that begins with another than the one that failed
+ * last; with two, the same one is always the last before a wait. */
 static void test_rounds(void **state) {
         Rig *r = *state;
         const char *last = NULL;
@@ -199,7 +199,8 @@ static void test_bad_urls(void **state) {
 /* Names that do not resolve, and what is no address at all: an error to be waited after, nothing worse. */
 static void test_no_such_host(void **state) {
         static const char *const urls[] = {
-                "telnet://nonexistent.invalid:4242", "telnet://", "telnet://a b", "telnet://[::1", "telnet://:99999",
+                "telnet://nonexistent.invalid:4242", "telnet://", "telnet://a b", "telnet://[::1",
+                "telnet://:99999",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(urls); i++) {
@@ -208,7 +209,7 @@ static void test_no_such_host(void **state) {
 
                 print_message("# %s\n", urls[i]);
                 rig_start(r, (SenderConfig) { .servers = &server, .n_servers = 1,
-                                              .backoff = { .min = 3600 * USEC_PER_SEC, .max = 3600 * USEC_PER_SEC } });
+                                              .backoff = { .min = FOR_EVER, .max = FOR_EVER } });
                 rig_send(r, 1);
                 run_until(r, sender_status(r->sender).state == SENDER_WAITING);
                 assert_non_null(sender_status(r->sender).last_error);
@@ -302,7 +303,8 @@ static void test_stdout_file(void **state) {
 /* -- libraries -- */
 
 static void test_libraries(void **state _unused_) {
-        static const DlSymbol good[] = { { "strlen", 0 } }, bad[] = { { "strlen", 0 }, { "no_such_thing", 0 } };
+        static const DlSymbol good[] = { { "strlen", 0 } };
+        static const DlSymbol bad[] = { { "strlen", 0 }, { "no_such_thing", 0 } };
         __typeof__(strlen) *table = NULL;
         const char *why = NULL;
 
@@ -319,10 +321,10 @@ static void test_libraries(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_random_deaths),  TEST(test_fail_over),   TEST(test_both_take_turns), TEST(test_rounds),
-                TEST(test_reconnect_interval), TEST(test_idle),    TEST(test_inherited),
-                TEST(test_bad_urls),       TEST(test_no_such_host), TEST(test_stdout_pipe),
-                TEST(test_stdout_file),    cmocka_unit_test(test_libraries),
+                TEST(test_random_deaths), TEST(test_fail_over),          TEST(test_rounds),
+                TEST(test_both_take_turns), TEST(test_reconnect_interval), TEST(test_idle),
+                TEST(test_inherited),     TEST(test_bad_urls),           TEST(test_no_such_host),
+                TEST(test_stdout_pipe),   TEST(test_stdout_file),        cmocka_unit_test(test_libraries),
         };
 
         return run_tap(tests);

@@ -7,8 +7,9 @@
 #define SECOND "Built on 2021/11/22 18:00:00 +0000"
 #define BARE "InfluxDB TSDB proxy"
 
-/* One letter for each thing said: A answer, R refused, T throttle, N no put, o other. In the input, '@' stands for "a
- * `version` goes out", '~' for "quiet for a while", '|' for the end of a segment. An answer settles the question. */
+/* One letter for each thing said: A answer, R refused, T throttle, N no put, o other. In the input, '@'
+ * stands for "a `version` goes out", '~' for "quiet for a while", '|' for the end of a segment. An answer
+ * settles the question. */
 static const struct {
         const char *name, *in, *want;
 } cases[] = {
@@ -29,13 +30,14 @@ static const struct {
         { "complaint in pieces", "@pu|t: illegal arg|ument\n", "R" },
         { "complaint not whole", "@put: illegal~", "" },
         { "may become one", "@pu~", "" },
-        { "every prefix", "put: unknown metric: x\nput: HBase error: x\nput: Request timed out: x\n", "RRR" },
+        { "every prefix", "put: unknown metric: x\nput: HBase error: x\nput: Request timed out: x\n",
+          "RRR" },
         { "no such command", "unknown command: nothing\n", "R" },
         { "throttling", "put: Please throttle writes: 1\nput: Throttling exception: 2\n", "TT" },
         { "takes no points", "unknown command: put.  Try `help'.\n", "N" },
         { "version unknown", "@unknown command: version\n@unknown command: version\n", "AA" },
-        { "trace behind a complaint", "@put: HBase error: x\n\tat org.hbase\n  at y\n" FIRST "\n@\tat z\n" FIRST "\n",
-          "RooAoA" },
+        { "trace behind a complaint",
+          "@put: HBase error: x\n\tat org.hbase\n  at y\n" FIRST "\n@\tat z\n" FIRST "\n", "RooAoA" },
         { "white space is no answer", "@\n \n\t~" FIRST "\n", "ooo" },
         { "prefix of an answer", "@" FIRST "\n@net.opentsdb\n" FIRST " more\n" FIRST "\n", "AooA" },
 };

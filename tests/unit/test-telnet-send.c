@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What goes out on a telnet connection, byte for byte, whatever part of a write the socket takes: telnet-send.c
- * against a ring, a socket and a server's answers that are all made up here. */
+/* What goes out on a telnet connection, byte for byte, whatever part of a write the socket takes:
+ * telnet-send.c against a ring, a socket and a server's answers that are all made up here. */
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -132,7 +132,8 @@ static void play(Sender *s, Telnet *t) {
 
                 assert_true(i < ROUNDS_MAX);
 
-                /* Some lines more, the answer, the end of a pause, the beginning of one: each now and then. */
+                /* Some lines more, the answer, the end of a pause, the beginning of one: each now and
+                 * then. */
                 if (tsd_random(&s->seed) % 3 == 0)
                         s->head = MIN(s->head + tsd_random(&s->seed) % 200 * LINE_N, sizeof(s->queue));
                 if (t->asked && tsd_random(&s->seed) % 3 == 0) {
@@ -161,7 +162,8 @@ static void test_stream(void **state _unused_) {
         for (uint64_t seed = 1; seed <= 40; seed++) {
                 TelnetMemory memory = { .silent = seed % 8 == 0 };
                 Sender *s = calloc(1, sizeof(*s));
-                Telnet t = { .link = { .sender = s }, .memory = &memory, .api = &api, .job = (CurlJob *) s, .io = io,
+                Telnet t = { .link = { .sender = s }, .memory = &memory,
+                             .api = &api, .job = (CurlJob *) s, .io = io,
                              .window = windows[seed % ELEMENTSOF(windows)],
                              .deadlines = { USEC_INFINITY, USEC_INFINITY, USEC_INFINITY, USEC_INFINITY } };
 

@@ -111,9 +111,9 @@ static void test_answers_vary(void **state) {
 
 /* -- hanging -- */
 
-static int on_tick(sd_event_source *s, uint64_t usec, void *userdata) {
+static int on_tick(sd_event_source *s, uint64_t usec _unused_, void *userdata) {
         ++*(unsigned *) userdata;
-        assert_true(sd_event_source_set_time(s, usec + USEC_PER_MSEC) >= 0);
+        assert_true(sd_event_source_set_time_relative(s, USEC_PER_MSEC) >= 0);
         return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
@@ -124,8 +124,8 @@ static void test_reads_nothing(void **state) {
         sd_event_source *tick;
         unsigned n_ticks = 0;
 
-        assert_true(sd_event_add_time_relative(r->event, &tick, CLOCK_MONOTONIC, 0, 1, on_tick, &n_ticks) >= 0);
-        rig_start(r, (SenderConfig) { .probe_timeout = 3600 * USEC_PER_SEC, .hung_timeout = 3600 * USEC_PER_SEC });
+        assert_true(sd_event_add_time(r->event, &tick, CLOCK_MONOTONIC, 0, 1, on_tick, &n_ticks) >= 0);
+        rig_start(r, (SenderConfig) { .probe_timeout = FOR_EVER, .hung_timeout = FOR_EVER });
         rig_send(r, 100000); /* more than the ring has room for */
         run_until(r, ring_sent_at(r->ring, 0) > 0 && n_ticks > 50);
         assert_int_equal(rig_acked(r), 0);
@@ -140,7 +140,8 @@ static void test_reads_nothing(void **state) {
         (void) sd_event_source_disable_unref(tick);
 }
 
-/* One that is not expected to answer, and takes no more: what its kernel has is gone, all else is sent again. */
+/* One that is not expected to answer, and takes no more: what its kernel has is gone, all else is sent
+ * again. */
 static void test_takes_no_more(void **state) {
         Rig *r = *state;
         Tsd *t = rig_tsd(r, &(TsdRules) { .deaf = true, .answer = TSD_MUTE });
@@ -148,7 +149,7 @@ static void test_takes_no_more(void **state) {
 
         r->trusting = true;
         rig_start(r, (SenderConfig) { .probe_timeout = USEC_PER_MSEC, .hung_timeout = 100 * USEC_PER_MSEC,
-                                      .backoff = { .min = 3600 * USEC_PER_SEC, .max = 3600 * USEC_PER_SEC } });
+                                      .backoff = { .min = FOR_EVER, .max = FOR_EVER } });
         rig_send(r, 500000);
         run_until(r, sender_status(r->sender).state == SENDER_WAITING);
         assert_string_equal(sender_status(r->sender).last_error, "it takes nothing any more");
@@ -233,7 +234,9 @@ static void test_throttled(void **state) {
 
         rig_start(r, (SenderConfig) {});
         rig_send(r, TSD_THROTTLED_MAX);
-        run_until(r, rig_stats(r).errors > 0 && ring_sent_at(r->ring, 0) == ring_acked_at(r->ring, 0)); /* pause */
+
+        /* The pause. */
+        run_until(r, rig_stats(r).errors > 0 && ring_sent_at(r->ring, 0) == ring_acked_at(r->ring, 0));
         assert_false(rig_is_done(r));
         run_until(r, rig_is_done(r));
         assert_int_equal(t->n_taken, TSD_THROTTLED_MAX); /* all of them, those put off too */

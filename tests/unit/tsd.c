@@ -214,6 +214,7 @@ static int on_readable(sd_event_source *source _unused_, int fd, uint32_t revent
 static int on_accept(sd_event_source *source _unused_, int fd, uint32_t revents _unused_, void *userdata) {
         Tsd *t = userdata;
         TsdLink *l = calloc(1, sizeof(*l));
+        uint32_t events = t->rules.deaf ? 0 : EPOLLIN;
         size_t i = 0;
 
         assert_non_null(l);
@@ -221,7 +222,7 @@ static int on_accept(sd_event_source *source _unused_, int fd, uint32_t revents 
         l->fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
         assert_true(l->fd >= 0);
         assert_int_equal(setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int)), 0);
-        assert_true(sd_event_add_io(t->event, &l->io, l->fd, t->rules.deaf ? 0 : EPOLLIN, on_readable, l) >= 0);
+        assert_true(sd_event_add_io(t->event, &l->io, l->fd, events, on_readable, l) >= 0);
         /* What is said is heard before more is read. */
         assert_true(sd_event_source_set_priority(l->io, SD_EVENT_PRIORITY_IDLE) >= 0);
 
@@ -237,7 +238,8 @@ void tsd_restart(Tsd *t) {
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(t->port),
                                    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-        const struct sockaddr *address = t->rules.v6 ? (struct sockaddr *) &v6 : (struct sockaddr *) &v4;
+        struct sockaddr *address = t->rules.v6 ? (struct sockaddr *) &v6 : (struct sockaddr *) &v4;
+        const char *host = t->rules.v6 ? "[::1]" : "127.0.0.1";
         socklen_t n = t->rules.v6 ? sizeof(v6) : sizeof(v4);
 
         t->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -250,10 +252,9 @@ void tsd_restart(Tsd *t) {
         assert_int_equal(bind(t->fd, address, n), 0);
         assert_int_equal(listen(t->fd, 8), 0);
 
-        /* The port stands at the same place in both. */
-        assert_int_equal(getsockname(t->fd, t->rules.v6 ? (struct sockaddr *) &v6 : (struct sockaddr *) &v4, &n), 0);
+        assert_int_equal(getsockname(t->fd, address, &n), 0);
         t->port = ntohs(t->rules.v6 ? v6.sin6_port : v4.sin_port);
-        (void) snprintf(t->url, sizeof(t->url), "telnet://%s:%u", t->rules.v6 ? "[::1]" : "127.0.0.1", t->port);
+        (void) snprintf(t->url, sizeof(t->url), "telnet://%s:%u", host, t->port);
         assert_true(sd_event_add_io(t->event, &t->listener, t->fd, EPOLLIN, on_accept, t) >= 0);
 }
 
@@ -270,7 +271,7 @@ void tsd_kill(Tsd *t, bool reset) {
 void tsd_open(Tsd *t, sd_event *event, const TsdRules *rules) {
         *t = (Tsd) { .event = event, .rules = *rules, .taken = calloc(TSD_LINES_MAX, 1) };
         assert_non_null(t->taken);
-        assert_true(sd_event_add_time_relative(event, &t->restart, CLOCK_MONOTONIC, 0, 1, on_restart, t) >= 0);
+        assert_true(sd_event_add_time(event, &t->restart, CLOCK_MONOTONIC, 0, 1, on_restart, t) >= 0);
         assert_true(sd_event_source_set_enabled(t->restart, SD_EVENT_OFF) >= 0);
         tsd_restart(t);
 }

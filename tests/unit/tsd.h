@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A time series database as a test wants it: a listening socket on the loopback, served by the test's own event loop,
- * that answers, complains, hangs and dies by the book.
+/* A time series database as a test wants it: a listening socket on the loopback, served by the test's own
+ * event loop, that answers, complains, hangs and dies by the book.
  *
- * Lines are numbered from 0 and all have the same length, so that the server can tell whether each that comes is
- * whole, and whether one before it is missing. */
+ * Lines are numbered from 0 and all have the same length, so that the server can tell whether each that
+ * comes is whole, and whether one before it is missing. */
 
 #include <systemd/sd-event.h>
 
@@ -75,7 +75,8 @@ void tsd_line(char line[static TSD_LINE_N + 1], unsigned n); /* with its newline
 void tsd_open(Tsd *t, sd_event *event, const TsdRules *rules);
 void tsd_done(Tsd *t);
 
-/* The process dies: connections end, with an RST or a FIN, and nobody listens. It comes back on the same port. */
+/* The process dies: connections end, with an RST or a FIN, and nobody listens. It comes back on the same
+ * port. */
 void tsd_kill(Tsd *t, bool reset);
 void tsd_restart(Tsd *t);
 
