@@ -6,7 +6,7 @@
 
 #define FULL(capacity) ((capacity) / 8 * 7)     /* beyond it the runs of used slots get long */
 #define MERGE_MAX (FULL(SEGMENT_SLOTS) / 4 * 3) /* what two halves may hold together to become one again */
-#define BITS_MAX 20u                            /* 2^20 segments hold more than 2^28 series */
+#define SPARSE 16u                              /* the directory has fewer entries than a 16th of the keys */
 
 /* Segments of full size are mapped, so that an eviction gives their memory back to the system and not to a
  * heap full of holes. Where a page is larger than a segment that would be a waste. */
@@ -94,11 +94,12 @@ static int directory_resize(SlotTable *t, unsigned bits) {
         return 0;
 }
 
+/* A segment splits at half a thousand keys: only keys that are no hashes could ask for a sparser one. */
 static int directory_double(SlotTable *t) {
         size_t n = (size_t) 1 << t->bits;
         int r;
 
-        if (t->bits == BITS_MAX)
+        if (2 * n > t->n / SPARSE)
                 return -ENOMEM;
         r = directory_resize(t, t->bits + 1);
         if (r < 0)

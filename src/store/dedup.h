@@ -4,10 +4,10 @@
 /* Deduplication of one collector's series (SPEC.md section 3).
  *
  * A series is remembered as the 128-bit hash of its metric and tags (XXH3, seeded per process), the value it
- * has, when it took it, and the time text of the last line seen: what rule 4 needs to send that line again, as
- * everything else of it stands in the line at hand. One series is one cache line in segments that grow, split
- * and shrink by themselves, so that no line moves more than one segment. Texts too long for the cache line
- * live on the heap. Bounded by max_series. Time is passed in. */
+ * has, when it took it, and the time text of the last line seen: what rule 4 needs to send that line again,
+ * as everything else of it stands in the line at hand. One series is one cache line in segments that grow,
+ * split and shrink by themselves, so that no line moves more than one segment. Texts too long for the cache
+ * line live on the heap. Bounded by max_series. Time is passed in. */
 
 #include "point/point.h"
 
@@ -31,8 +31,8 @@ typedef enum DedupAction {
         DEDUP_OVERFLOW,     /* send; it is a new series beyond max_series, or there is no memory for it */
 } DedupAction;
 
-/* What was stored of a series: time and value as the last line seen of it had them, and when it took that value.
- * The slices point into `text`, so it cannot be copied. */
+/* What was stored of a series: time and value as the last line seen of it had them, and when it took that
+ * value. The slices point into `text`, so it cannot be copied. */
 typedef struct DedupLast {
         Slice when, value;
         int64_t time_ms;
