@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Counting newlines, 64 bytes at a time in the compilers' generic vectors: four sums of 16 counters of one byte
- * each. A counter of a block of 63 rounds is at most 63, so the four may be added before they are widened. */
+/* Counting newlines, 64 bytes at a time in the compilers' generic vectors: four sums of 16 counters of
+ * one byte each. A counter of a block of 63 rounds is at most 63, so the four may be added before they
+ * are widened. */
 
 #include "store/lines.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The seals are what makes a mapping of a foreign file safe: without them whoever else holds it could cut it short
- * under us, and the next touch would be a SIGBUS. */
+/* The seals are what makes a mapping of a foreign file safe: without them whoever else holds it could cut
+ * it short under us, and the next touch would be a SIGBUS. */
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -39,8 +39,8 @@ int ring_memfd_check(int fd, uint64_t *ret) {
 
         seals = fcntl(fd, F_GET_SEALS);
         flags = fcntl(fd, F_GETFL);
-        if (seals < 0 || (seals & SEALS_NEEDED) != SEALS_NEEDED || (seals & SEALS_REFUSED) != 0 || flags < 0 ||
-            (flags & O_ACCMODE) != O_RDWR)
+        if (seals < 0 || (seals & SEALS_NEEDED) != SEALS_NEEDED || (seals & SEALS_REFUSED) != 0 ||
+            flags < 0 || (flags & O_ACCMODE) != O_RDWR)
                 return -EBADMSG;
 
         *ret = (uint64_t) st.st_size;

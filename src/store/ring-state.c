@@ -41,7 +41,8 @@ static bool cursors_are_good(const RingState *s, uint64_t size) {
                 if (s->readers[i].acked > s->readers[i].sent || s->readers[i].sent > s->head)
                         return false;
 
-        return s->head <= RING_NUMBER_MAX && s->head - floor <= size && s->base <= floor && floor - s->base < size;
+        return s->head <= RING_NUMBER_MAX && s->head - floor <= size && s->base <= floor &&
+               floor - s->base < size;
 }
 
 static bool state_is_good(const RingHeader *h, size_t i) {

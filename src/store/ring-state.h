@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What stands at the front of a ring's memfd, and whether it may be believed. Pure: nothing here maps or reads a
- * file. For ring.c and its tests.
+/* What stands at the front of a ring's memfd, and whether it may be believed. Pure: nothing here maps or
+ * reads a file. For ring.c and its tests.
  *
  *     page 0            RingHeader: a constant part, and two copies of the state
  *     pages 1 to end    the data, header.size bytes
  *
- * The n-th state published goes to copy n % 2, so the two are always the last two published, and one of them
- * is whole while the other is being written. What is torn or damaged is known by its checksum.
+ * The n-th state published goes to copy n % 2, so the two are always the last two published, and one of
+ * them is whole while the other is being written. What is torn or damaged is known by its checksum.
  *
- * Position p lies at offset (p - base) % size of the data. base <= the smallest acked < base + size, and head is at most
- * `size` behind the smallest acked. */
+ * Position p lies at offset (p - base) % size of the data. base <= the smallest acked < base + size, and
+ * head is at most `size` behind the smallest acked. */
 
 #include <stdalign.h>
 
@@ -22,7 +22,7 @@
 
 #define RING_SIZE_MIN (UINT64_C(64) * 1024)
 #define RING_SIZE_MAX (UINT64_C(1) << 40)
-#define RING_NUMBER_MAX (UINT64_C(1) << 62) /* positions and sequence numbers: far from where sums overflow */
+#define RING_NUMBER_MAX (UINT64_C(1) << 62) /* positions, sequence numbers: far from where sums overflow */
 
 typedef struct RingReader {
         uint64_t acked, sent;
@@ -56,8 +56,9 @@ static_assert(sizeof(RingHeader) == 576, "layout of RingHeader");
 /* The constant part for a ring of `size` bytes; both copies of the state are left invalid. */
 void ring_header_init(RingHeader *h, size_t page, size_t size);
 
-/* Decides what to believe of a header found in a file of `file_size` bytes: *ret is the newer of its copies that
- * are good. -EPROTO: another layout; -EBADMSG: not a ring, of another size or page size, or no copy is good. */
+/* Decides what to believe of a header found in a file of `file_size` bytes: *ret is the newer of its
+ * copies that are good. -EPROTO: another layout; -EBADMSG: not a ring, of another size or page size, or
+ * no copy is good. */
 int ring_header_verify(const RingHeader *h, size_t page, uint64_t file_size, RingState *ret);
 
 uint64_t ring_state_checksum(const RingState *s); /* n_readers must be in range */

@@ -2,23 +2,27 @@
 
 /* Why a kill at any instruction leaves a good ring.
  *
- * Whoever opens the memfd next does so after this process has died. A process dies between two instructions: all
- * before has been done to the shared pages, nothing after it, and the kernel's own locking on the way from one
- * process to the next makes every processor see it. So no barrier of the processor is needed, only that the
- * compiler keeps the order of the program: ring_publish() has a fence for it before and behind.
+ * Whoever opens the memfd next does so after this process has died. A process dies between two
+ * instructions: all before has been done to the shared pages, nothing after it, and the kernel's own
+ * locking on the way from one process to the next makes every processor see it. So no barrier of the
+ * processor is needed, only that the compiler keeps the order of the program: ring_publish() has a fence
+ * for it before and behind.
  *
- * What must hold between any two instructions: a copy of the state that is good by its checksum is true of the
- * data. That is, the bytes it claims (from its smallest acked to its head) are the lines that were committed.
+ * What must hold between any two instructions: a copy of the state that is good by its checksum is true
+ * of the data. That is, the bytes it claims (from its smallest acked to its head) are the lines that were
+ * committed.
  *   1. Lines are written before the state that claims them is published.
  *   2. Publishing overwrites the older copy. While it is torn the newer one stands.
- *   3. Nothing is written over bytes that either copy claims: `limit` is drawn from the smaller of the two copies'
- *      floors. Where only the older copy is in the way, the newest state is published once more.
- *   4. What lies where changes with `base`, which moves by `size` (the same places), or when nothing is queued
- *      (nothing is claimed), or when the lines have been copied to a place that neither copy claims; then it is
- *      published twice before anything is written.
+ *   3. Nothing is written over bytes that either copy claims: `limit` is drawn from the smaller of the
+ *      two copies' floors. Where only the older copy is in the way, the newest state is published once
+ *      more.
+ *   4. What lies where changes with `base`, which moves by `size` (the same places), or when nothing is
+ *      queued (nothing is claimed), or when the lines have been copied to a place that neither copy
+ *      claims; then it is published twice before anything is written.
  *
- * 4 keeps a queue that is short in few pages: it begins at the first page again when it is drained, or when it
- * has little in it and has run some way. Pages touched by a long queue are given back when that is over. */
+ * 4 keeps a queue that is short in few pages: it begins at the first page again when it is drained, or
+ * when it has little in it and has run some way. Pages touched by a long queue are given back when that
+ * is over. */
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -120,10 +124,11 @@ static void ring_move(Ring *r, uint64_t base) {
         r->round_from = base;
 }
 
-/* Lets what is written next begin at, or near, the first page, where that costs little. Nothing is uncommitted. */
+/* Lets what is written next begin at, or near, the first page, where that costs little. Nothing is
+ * uncommitted. */
 static void ring_settle(Ring *r) {
-        uint64_t from = MIN(r->claimed[0], r->claimed[1]), head = r->state.head, offset = from - r->state.base;
-        uint64_t queued = head - ring_floor(r), keep = ring_short(r);
+        uint64_t from = MIN(r->claimed[0], r->claimed[1]), head = r->state.head;
+        uint64_t queued = head - ring_floor(r), offset = from - r->state.base, keep = ring_short(r);
 
         if (queued == 0 && r->state.base == head)
                 return;
@@ -131,7 +136,8 @@ static void ring_settle(Ring *r) {
                 ring_move(r, head);
                 return;
         }
-        if (from < r->state.base || offset < keep / 2 || queued > keep / 4 || offset + (head - from) > r->size)
+        if (queued > keep / 4 || from < r->state.base || offset < keep / 2 ||
+            offset + (head - from) > r->size)
                 return;
 
         memcpy(r->map.data, ring_at(r, ring_floor(r)), queued);
@@ -356,15 +362,15 @@ static void ring_uncount(Ring *r, uint64_t floor) {
                 r->lines = lines_count(ring_slice(r, floor, head));
 }
 
-void ring_ack(Ring *r, unsigned reader, uint64_t upto) {
+void ring_ack(Ring *r, unsigned reader, uint64_t end) {
         RingReader *c = ring_reader(r, reader);
         uint64_t floor;
 
-        assert(upto <= r->state.head);
-        if (upto > c->acked) {
-                assert(*ring_at(r, upto - 1) == '\n');
-                c->acked = upto;
-                c->sent = MAX(c->sent, upto);
+        assert(end <= r->state.head);
+        if (end > c->acked) {
+                assert(*ring_at(r, end - 1) == '\n');
+                c->acked = end;
+                c->sent = MAX(c->sent, end);
 
                 floor = ring_state_floor(&r->state);
                 ring_uncount(r, floor);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the queue costs: nanoseconds of one publication, and bytes a second through it, beside a bare memcpy of the
- * same bytes. Best of a few rounds each. */
+/* What the queue costs: nanoseconds of one publication, and bytes a second through it, beside a bare
+ * memcpy of the same bytes. Best of a few rounds each. */
 
 #include <stdio.h>
 
@@ -46,7 +46,7 @@ static void run_line(Bench *b, unsigned n) {
         }
 }
 
-static void pass_batch(Bench *b, uint64_t upto) {
+static void pass_batch(Bench *b, uint64_t end) {
         Slice out;
 
         memcpy(ring_reserve(b->ring, b->batch_n), b->batch, b->batch_n);
@@ -55,7 +55,7 @@ static void pass_batch(Bench *b, uint64_t upto) {
         out = ring_peek(b->ring, 0);
         memcpy(b->scratch, out.p, out.n);
         ring_sent(b->ring, 0, out.n);
-        ring_ack(b->ring, 0, upto);
+        ring_ack(b->ring, 0, end);
 }
 
 static void run_batches(Bench *b, unsigned n) {
@@ -71,10 +71,10 @@ static void run_batches_behind(Bench *b, unsigned n) {
 
 /* The queue is always nearly full, so every page of it passes by. */
 static void run_batches_full(Bench *b, unsigned n) {
-        uint64_t upto = ring_head(b->ring);
+        uint64_t end = ring_head(b->ring);
 
         while (ring_reserve(b->ring, 2 * b->batch_n))
-                pass_batch(b, upto);
+                pass_batch(b, end);
         for (unsigned i = 0; i < n; i++)
                 pass_batch(b, ring_acked_at(b->ring, 0) + b->batch_n);
         ring_ack(b->ring, 0, ring_head(b->ring));

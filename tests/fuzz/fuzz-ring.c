@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A ring whose header is garbage. The first byte says which checksums and constants are put right before it is
- * opened, so that what lies behind them is reached too; the rest is laid over header and data. A ring that opens is
- * used: read, filled to the brim, acknowledged, opened once more. */
+/* A ring whose header is garbage. The first byte says which checksums and constants are put right before
+ * it is opened, so that what lies behind them is reached too; the rest is laid over header and data. A
+ * ring that opens is used: read, filled to the brim, acknowledged, opened once more. */
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "unit/ring-rig.h"
 
@@ -241,6 +242,16 @@ void rig_done(Rig *rig) {
         rig->fd = close_fd(rig->fd);
 }
 
+/* A timer whose signal is SIGKILL. */
+static void die_after(Log *log, uint64_t nsec) {
+        struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+        struct itimerspec life = { .it_value.tv_nsec = (long) nsec };
+        timer_t timer;
+
+        if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0 || timer_settime(timer, 0, &life, NULL) < 0)
+                give_up(log, "no timer");
+}
+
 pid_t rig_fork(Rig *rig, uint64_t until, bool stops) {
         Victim v = { .log = rig->log, .random = { ++rig->n_victims }, .until = until };
         pid_t pid = fork();
@@ -250,6 +261,8 @@ pid_t rig_fork(Rig *rig, uint64_t until, bool stops) {
                 return pid;
 
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (rig->life_nsec > 0)
+                die_after(rig->log, rig->life_nsec);
         if (stops && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
                 give_up(rig->log, "cannot be traced");
         if (stops)
@@ -264,7 +277,7 @@ pid_t rig_fork(Rig *rig, uint64_t until, bool stops) {
         }
 }
 
-static void rig_reap(Rig *rig, pid_t pid, bool killed) {
+void rig_reap(Rig *rig, pid_t pid, bool killed) {
         int status;
 
         assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -3,13 +3,14 @@
 
 /* kill -9 and the ring: a victim and its rig.
  *
- * A victim writes numbered lines into a small ring and reads them itself, for two readers, in batches and with cuts
- * and rewinds as chance has it. What it takes for delivered it notes in a shared page before it acknowledges it. It is
- * killed, another one opens the same memfd and goes on. In the end every line has arrived, whole and in order; some
- * twice, none with a gap.
+ * A victim writes numbered lines into a small ring and reads them itself, for two readers, in batches and
+ * with cuts and rewinds as chance has it. What it takes for delivered it notes in a shared page before it
+ * acknowledges it. It is killed, another one opens the same memfd and goes on. In the end every line has
+ * arrived, whole and in order; some twice, none with a gap.
  *
- * Whenever the victim stands still, or is dead, rig_look() looks at the memory as a successor would find it: once as it
- * is, and once with the newest copy of the state damaged, so that the older one must be true as well. */
+ * Whenever the victim stands still, or is dead, rig_look() looks at the memory as a successor would find
+ * it: once as it is, and once with the newest copy of the state damaged, so that the older one must be
+ * true as well. */
 
 #include <sys/ptrace.h>
 #include <sys/types.h>
@@ -64,6 +65,7 @@ typedef struct Rig {
         Log *log;
         Random random;
         uint64_t n_victims;
+        uint64_t life_nsec; /* after which the kernel kills a victim; 0: never */
         void (*prepare)(Victim *v, const void *userdata); /* what a victim does first; may be NULL */
         const void *userdata;
 
@@ -76,15 +78,16 @@ typedef struct Rig {
 Rig rig_make(void); /* a new ring and a log */
 void rig_done(Rig *rig);
 
-/* A victim that writes no more beyond line `until` and ends when all have arrived; 0: it never ends. `stops`: it stops
- * itself before it opens the ring and before each turn, for a tracer. */
+/* A victim that writes no more beyond line `until` and ends when all have arrived; 0: it never ends.
+ * `stops`: it stops itself before it opens the ring and before each turn, for a tracer. */
 pid_t rig_fork(Rig *rig, uint64_t until, bool stops);
 pid_t rig_fork_traced(Rig *rig); /* one that stops, at its first stop */
 
-/* Lets it go on, by one instruction (PTRACE_SINGLESTEP) or to its next stop (PTRACE_CONT). true: it has stopped
- * itself. */
+/* Lets it go on, by one instruction (PTRACE_SINGLESTEP) or to its next stop (PTRACE_CONT). true: it has
+ * stopped itself. */
 bool rig_go(Rig *rig, pid_t pid, int request);
 
 void rig_kill(Rig *rig, pid_t pid);
+void rig_reap(Rig *rig, pid_t pid, bool killed); /* waits for its end, which must be that */
 void rig_look(Rig *rig, const char *when); /* as a successor would; fails the test, saying `when` */
 void rig_finish(Rig *rig); /* a last one that is left alone brings everything home */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Victims are killed at random moments, and after a given number of machine instructions (unit/ring-rig.h). */
+/* Victims are killed at random moments, and after a given number of machine instructions
+ * (unit/ring-rig.h). */
 
 #include <limits.h>
-#include <time.h>
 
 #include "unit/ring-rig.h"
 
@@ -15,7 +15,8 @@
 #define TIMED_KILLS 400u
 #endif
 
-/* Kills after k instructions, k going evenly through ring_open() and the first turn, or through a later turn. */
+/* Kills after k instructions, k going evenly through ring_open() and the first turn, or through a later
+ * turn. */
 static void test_kill_after_steps(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = rig_make();
         unsigned length[2] = {}, n = STEP_KILLS;
@@ -36,8 +37,8 @@ static void test_kill_after_steps(void **state _unused_) {
                 rig_look(&rig, "after the kill");
         }
 
-        print_message("# killed within %u instructions of opening, %u of a turn; %ju lines\n", length[0], length[1],
-                      (uintmax_t) rig.log->committed);
+        print_message("# killed within %u instructions of opening, %u of a turn; %ju lines\n", length[0],
+                      length[1], (uintmax_t) rig.log->committed);
         rig_finish(&rig);
 }
 
@@ -45,15 +46,17 @@ static void test_kill_any_time(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = rig_make();
 
         for (unsigned i = 0; i < TIMED_KILLS; i++) {
-                struct timespec life = { .tv_nsec = i % 8 == 0 ? 0 : (long) draw(&rig.random, 4000000) };
-                pid_t pid = rig_fork(&rig, 0, false);
+                pid_t pid;
 
-                (void) nanosleep(&life, NULL);
-                rig_kill(&rig, pid);
+                rig.life_nsec = 1 + draw(&rig.random, i % 8 == 0 ? 200000 : 4000000);
+                pid = rig_fork(&rig, 0, false);
+                rig_reap(&rig, pid, true);
                 rig_look(&rig, "after the kill");
         }
 
-        print_message("# %ju lines over %ju victims\n", (uintmax_t) rig.log->committed, (uintmax_t) rig.n_victims);
+        rig.life_nsec = 0;
+        print_message("# %ju lines over %ju victims\n", (uintmax_t) rig.log->committed,
+                      (uintmax_t) rig.n_victims);
         rig_finish(&rig);
 }
 

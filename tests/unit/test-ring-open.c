@@ -45,12 +45,13 @@ static void test_flips(void **state _unused_) {
 
         for (size_t bit = 0; bit < (offsetof(RingHeader, checksum) + 8) * 8; bit++) {
                 Ring *copy = NULL;
-                bool layout = bit / 8 >= offsetof(RingHeader, layout) && bit / 8 < offsetof(RingHeader, page);
+                size_t byte = bit / 8;
+                bool layout = byte >= offsetof(RingHeader, layout) && byte < offsetof(RingHeader, page);
 
-                b.data[bit / 8] ^= (char) (1 << bit % 8);
+                b.data[byte] ^= (char) (1 << bit % 8);
                 assert_int_equal(image_open(buffer_slice(&b), &copy), layout ? -EPROTO : -EBADMSG);
                 assert_null(copy);
-                b.data[bit / 8] ^= (char) (1 << bit % 8);
+                b.data[byte] ^= (char) (1 << bit % 8);
         }
 }
 
@@ -82,13 +83,20 @@ static void other_page(Buffer *b) {
 static void head_far(RingState *s) { s->head += SMALL; }
 static void head_low(RingState *s) { s->head = 0; }
 static void head_huge(RingState *s) {
-        s->base = s->head = s->readers[0].acked = s->readers[0].sent = s->readers[1].acked = s->readers[1].sent =
-                UINT64_MAX - 10;
+        s->base = s->head = UINT64_MAX - 10;
+        s->readers[0] = s->readers[1] = (RingReader) { s->head, s->head };
 }
 static void acked_over_sent(RingState *s) { s->readers[0].acked = s->readers[0].sent + 1; }
 static void sent_over_head(RingState *s) { s->readers[1].sent = s->head + 1; }
 static void base_over_floor(RingState *s) { s->base = 101; }
-static void base_far_back(RingState *s) { s->base -= SMALL; }
+static void base_far_back(RingState *s) {
+        s->head += SMALL;
+        for (unsigned i = 0; i < s->n_readers; i++) {
+                s->readers[i].acked += SMALL;
+                s->readers[i].sent += SMALL;
+        }
+}
+
 static void no_reader(RingState *s) { s->n_readers = 0; }
 static void odd_sequence(RingState *s) { s->sequence++; }
 static void huge_sequence(RingState *s) { s->sequence |= UINT64_C(1) << 63; }
@@ -98,40 +106,41 @@ static void many_readers(RingState *s) {
         s->checksum = 0;
 }
 
-/* The ring has lines at 0 to 100, 100 to 200, 200 to 300; reader 0 is at 100, reader 1 at 200. What is said of the
- * states is said of both, with a good checksum. */
+/* The ring has lines at 0 to 100, 100 to 200, 200 to 300; reader 0 is at 100, reader 1 at 200. What is
+ * said of the states is said of both, with a good checksum. */
+static const struct {
+        const char *name;
+        void (*image)(Buffer *b);
+        void (*each)(RingState *s);
+        int r;
+} damages[] = {
+        { "as it is",                       NULL,             NULL,            0        },
+        { "empty file",                     cut_all,          NULL,            -EBADMSG },
+        { "header cut",                     cut_header,       NULL,            -EBADMSG },
+        { "no data",                        cut_data,         NULL,            -EBADMSG },
+        { "one page short",                 cut_page,         NULL,            -EBADMSG },
+        { "one byte short",                 cut_byte,         NULL,            -EBADMSG },
+        { "one byte long",                  add_byte,         NULL,            -EBADMSG },
+        { "another layout",                 next_layout,      NULL,            -EPROTO  },
+        { "no state",                       zero_both,        NULL,            -EBADMSG },
+        { "another size than the file",     other_size,       NULL,            -EBADMSG },
+        { "another page size",              other_page,       NULL,            -EBADMSG },
+        { "no newline at the head",         no_newline,       NULL,            -EBADMSG },
+        { "no newline at a reader's acked", no_newline_acked, NULL,            -EBADMSG },
+        { "more than fits",                 NULL,             head_far,        -EBADMSG },
+        { "head before acked",              NULL,             head_low,        -EBADMSG },
+        { "position near overflow",         NULL,             head_huge,       -EBADMSG },
+        { "acked beyond sent",              NULL,             acked_over_sent, -EBADMSG },
+        { "sent beyond head",               NULL,             sent_over_head,  -EBADMSG },
+        { "base beyond acked",              NULL,             base_over_floor, -EBADMSG },
+        { "base too far back",              NULL,             base_far_back,   -EBADMSG },
+        { "no reader",                      NULL,             no_reader,       -EBADMSG },
+        { "too many readers",               NULL,             many_readers,    -EBADMSG },
+        { "the other copy's sequence",      NULL,             odd_sequence,    -EBADMSG },
+        { "sequence near overflow",         NULL,             huge_sequence,   -EBADMSG },
+};
+
 static void test_damage(void **state _unused_) {
-        static const struct {
-                const char *name;
-                void (*image)(Buffer *b);
-                void (*each)(RingState *s);
-                int r;
-        } cases[] = {
-                { "as it is",                       NULL,             NULL,            0        },
-                { "empty file",                     cut_all,          NULL,            -EBADMSG },
-                { "header cut",                     cut_header,       NULL,            -EBADMSG },
-                { "no data",                        cut_data,         NULL,            -EBADMSG },
-                { "one page short",                 cut_page,         NULL,            -EBADMSG },
-                { "one byte short",                 cut_byte,         NULL,            -EBADMSG },
-                { "one byte long",                  add_byte,         NULL,            -EBADMSG },
-                { "another layout",                 next_layout,      NULL,            -EPROTO  },
-                { "no state",                       zero_both,        NULL,            -EBADMSG },
-                { "another size than the file",     other_size,       NULL,            -EBADMSG },
-                { "another page size",              other_page,       NULL,            -EBADMSG },
-                { "no newline at the head",         no_newline,       NULL,            -EBADMSG },
-                { "no newline at a reader's acked", no_newline_acked, NULL,            -EBADMSG },
-                { "more than fits",                 NULL,             head_far,        -EBADMSG },
-                { "head before acked",              NULL,             head_low,        -EBADMSG },
-                { "position near overflow",         NULL,             head_huge,       -EBADMSG },
-                { "acked beyond sent",              NULL,             acked_over_sent, -EBADMSG },
-                { "sent beyond head",               NULL,             sent_over_head,  -EBADMSG },
-                { "base beyond acked",              NULL,             base_over_floor, -EBADMSG },
-                { "base too far back",              NULL,             base_far_back,   -EBADMSG },
-                { "no reader",                      NULL,             no_reader,       -EBADMSG },
-                { "too many readers",               NULL,             many_readers,    -EBADMSG },
-                { "the other copy's sequence",      NULL,             odd_sequence,    -EBADMSG },
-                { "sequence near overflow",         NULL,             huge_sequence,   -EBADMSG },
-        };
         _cleanup_(ring_freep) Ring *ring = ring_make(SMALL);
 
         assert_int_equal(ring_add_reader(ring), 1);
@@ -141,25 +150,25 @@ static void test_damage(void **state _unused_) {
         ring_ack(ring, 1, 200);
         ring_ack(ring, 1, 200);
 
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(damages); i++) {
                 _cleanup_(buffer_done) Buffer b = {};
                 _cleanup_(ring_freep) Ring *copy = NULL;
                 int r;
 
                 assert_true(image_read(&b, ring_fd(ring)));
-                if (cases[i].image)
-                        cases[i].image(&b);
-                for (size_t k = 0; cases[i].each && k < 2; k++) {
+                if (damages[i].image)
+                        damages[i].image(&b);
+                for (size_t k = 0; damages[i].each && k < 2; k++) {
                         RingState *s = &image_header(&b)->states[k];
 
-                        cases[i].each(s);
+                        damages[i].each(s);
                         if (s->n_readers <= RING_READERS_MAX)
                                 s->checksum = ring_state_checksum(s);
                 }
 
                 r = image_open(buffer_slice(&b), &copy);
-                if (r != cases[i].r || (r < 0) != !copy)
-                        fail_msg("%s: %d", cases[i].name, r);
+                if (r != damages[i].r || (r < 0) != !copy)
+                        fail_msg("%s: %d", damages[i].name, r);
         }
 }
 
@@ -236,8 +245,8 @@ static void test_kinds(void **state _unused_) {
         assert_int_equal(ring_open(&none, -1), -EBADF);
 }
 
-/* Whatever happens to come, a copy of the state that is good claims what was written there. Each step of a long
- * random walk is looked at twice: as it is, and with the newest copy damaged. */
+/* Whatever happens to come, a copy of the state that is good claims what was written there. Each step of
+ * a long random walk is looked at twice: as it is, and with the newest copy damaged. */
 typedef struct Walk {
         Ring *ring;
         char *stream;      /* every byte ever committed, by position */
@@ -302,13 +311,13 @@ static void walk_write(Walk *w) {
 
 static void walk_read(Walk *w) {
         unsigned i = (unsigned) walk_random(w, ring_n_readers(w->ring));
-        uint64_t upto;
+        uint64_t end;
 
         ring_sent(w->ring, i, (size_t) walk_random(w, ring_peek(w->ring, i).n + 1));
-        upto = walk_random(w, 2) == 0 ? ring_head(w->ring) : ring_sent_at(w->ring, i);
-        while (upto > ring_acked_at(w->ring, i) && w->stream[upto - 1] != '\n')
-                upto--;
-        ring_ack(w->ring, i, upto);
+        end = walk_random(w, 2) == 0 ? ring_head(w->ring) : ring_sent_at(w->ring, i);
+        while (end > ring_acked_at(w->ring, i) && w->stream[end - 1] != '\n')
+                end--;
+        ring_ack(w->ring, i, end);
         if (walk_random(w, 4) == 0)
                 ring_rewind(w->ring, i);
 }
@@ -372,8 +381,8 @@ static void test_older_copy(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_flips), cmocka_unit_test(test_damage),     cmocka_unit_test(test_kinds),
-                cmocka_unit_test(test_walk),  cmocka_unit_test(test_older_copy),
+                cmocka_unit_test(test_flips), cmocka_unit_test(test_damage), cmocka_unit_test(test_kinds),
+                cmocka_unit_test(test_walk), cmocka_unit_test(test_older_copy),
         };
 
         return run_tap(tests);

@@ -24,8 +24,9 @@ typedef enum Seen {
 } Seen;
 
 static const char *const seen_table[] = {
-        [SEEN_COMMIT] = "commit",   [SEEN_ACK] = "ack",   [SEEN_PENDING_DONE] = "pending done", [SEEN_WRAP] = "wrap",
-        [SEEN_RESTART] = "restart", [SEEN_MOVE] = "move", [SEEN_AGAIN] = "again",
+        [SEEN_COMMIT] = "commit", [SEEN_ACK] = "ack",         [SEEN_PENDING_DONE] = "pending done",
+        [SEEN_WRAP] = "wrap",     [SEEN_RESTART] = "restart", [SEEN_MOVE] = "move",
+        [SEEN_AGAIN] = "again",
 };
 static_assert(ELEMENTSOF(seen_table) == _SEEN_MAX, "name every event");
 
@@ -61,8 +62,8 @@ static unsigned step_turn(Rig *rig, pid_t pid, unsigned seen_count[static _SEEN_
                     memcmp(rig->log, &rig->image_log, sizeof(Log)) == 0)
                         continue;
 
-                (void) snprintf(when, sizeof(when), "victim %ju, instruction %u of a turn", (uintmax_t) rig->n_victims,
-                                n);
+                (void) snprintf(when, sizeof(when), "victim %ju, instruction %u of a turn",
+                                (uintmax_t) rig->n_victims, n);
                 rig_look(rig, when);
                 if (rig->newest.sequence == before.sequence)
                         continue;
@@ -134,11 +135,11 @@ static void test_every_instruction(void **state _unused_) {
 /* -- scenes: how the ring stands before one more line is written -- */
 
 typedef struct Act {
-        char what;    /* 'w': write up to the position, 'a': acknowledge up to it, 'c': commit nothing, 'o': reopen */
-        unsigned upto; /* KiB */
+        char what;     /* 'w': write up to the position, 'a': acknowledge up to it, 'c': commit, 'o': open */
+        unsigned at; /* KiB */
 } Act;
 
-static void write_upto(Victim *v, uint64_t position) {
+static void write_until(Victim *v, uint64_t position) {
         while (ring_head(v->ring) + LINE_MAX_BYTES <= position)
                 victim_write(v, 1);
 }
@@ -146,10 +147,10 @@ static void write_upto(Victim *v, uint64_t position) {
 static void play(Victim *v, const void *userdata) {
         v->burst = 8;
         for (const Act *a = userdata; a->what; a++) {
-                uint64_t position = (uint64_t) a->upto * 1024;
+                uint64_t position = (uint64_t) a->at * 1024;
 
                 if (a->what == 'w')
-                        write_upto(v, position);
+                        write_until(v, position);
                 for (unsigned i = 0; a->what == 'a' && i < READERS; i++)
                         victim_ack(v, i, position - ring_acked_at(v->ring, i));
                 if (a->what == 'c')

@@ -140,8 +140,8 @@ static void test_full(void **state _unused_) {
                         for (; ring_put(ring, (char) ('a' + n % 26), line); n++)
                                 ring_commit(ring, NULL);
                         s = ring_unacked(ring, 0);
-                        if (n - first != cases[i].fit || s.n != cases[i].fit * line || ring_used(ring) != s.n ||
-                            ring_lines_queued(ring) != cases[i].fit)
+                        if (n - first != cases[i].fit || s.n != cases[i].fit * line ||
+                            ring_used(ring) != s.n || ring_lines_queued(ring) != cases[i].fit)
                                 fail_msg("%s: holds %zu lines", cases[i].name, n - first);
                         for (size_t k = 0; k < cases[i].fit; k++)
                                 if (!is_line(s, k * line, (char) ('a' + (first + k) % 26), line))
