@@ -11,26 +11,27 @@
 #include "agent/manager.h"
 #include "basic/log.h"
 
-#define DEFAULT_LOGFILE "/var/log/tcollector.log" /* a daemon has no terminal to write to */
-
 static void log_to_stdout(void *userdata _unused_, int level, const char *line) {
         (void) fprintf(stdout, "tcollector: %s: %s\n", log_level_to_string(level), line);
         (void) fflush(stdout);
 }
 
 static int set_up_log(const Options *o, LogFile **ret) {
-        const char *path = o->logfile ?: o->daemonize ? DEFAULT_LOGFILE : NULL;
         int r;
 
         log_set_max_level(o->verbose ? LOG_DEBUG : LOG_INFO);
-        if (path && !o->log_stdout) {
-                r = logfile_open(ret, path, o->max_bytes, (unsigned) o->backup_count);
-                if (r < 0)
-                        return log_error_errno(r, "Failed to open the log file %s: %m", path);
-                log_set_sink(logfile_sink, *ret);
-        } else if (o->log_stdout)
+        if (o->log_stdout) {
                 log_set_sink(log_to_stdout, NULL);
+                return 0;
+        }
+        if (!o->logfile)
+                return 0;
 
+        r = logfile_open(ret, o->logfile, o->max_bytes, o->backup_count);
+        if (r < 0)
+                return log_error_errno(r, "Failed to open the log file %s: %m", o->logfile);
+
+        log_set_sink(logfile_sink, *ret);
         return 0;
 }
 

@@ -58,8 +58,11 @@ static void finish_if_drained(Manager *m) {
 }
 
 static int arm_flush(Manager *m) {
-        usec_t limit = m->input && input_has_ended(m->input) ? FLUSH_INPUT_USEC : FLUSH_USEC;
+        usec_t limit = m->options->flush_timeout;
         int r;
+
+        if (limit == 0)
+                limit = m->input && input_has_ended(m->input) ? FLUSH_INPUT_USEC : FLUSH_USEC;
 
         r = sd_event_source_set_time_relative(m->flush_timer, limit);
         if (r >= 0)
@@ -153,7 +156,13 @@ static void on_sender_closed(void *userdata, int error) {
         Manager *m = userdata;
 
         /* A dry run into a pipe whose reader has seen enough: that is an end, not a failure. */
-        finish(m, error == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE);
+        if (error == -EPIPE) {
+                finish(m, EXIT_SUCCESS);
+                return;
+        }
+
+        (void) log_error_errno(error, "Failed to write to standard output: %m");
+        finish(m, EXIT_FAILURE);
 }
 
 /* Behind every turn of the loop: what was committed in it goes on its way at once. */

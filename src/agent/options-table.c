@@ -28,6 +28,9 @@ const OptionRow option_rows[] = {
           "deliver to one of HOST[:PORT],[V6]:PORT,...; that of --host is one more" },
         { "reconnect-interval", 0, OPTION_SETTING, "SPAN", "reconnect_interval", NULL,
           "choose a server anew after this time; 0:~never (default:~0)" },
+        { "flush-timeout", 0, OPTION_SETTING, "SPAN", "flush_timeout", NULL,
+          "at the end, give up when nothing queued could be delivered for this time (default:~10, "
+          "with --stdin 300)" },
         { "http", 0, OPTION_LATER, NULL, NULL, TELNET_ONLY, "deliver over HTTP: not supported yet" },
         { "http-api-path", 0, OPTION_LATER, "PATH", NULL, TELNET_ONLY, "not supported yet" },
         { "http-username", 0, OPTION_LATER, "NAME", NULL, TELNET_ONLY, "not supported yet" },

@@ -36,6 +36,7 @@ static const ConfigKey option_keys[] = {
         { "port", CONFIG_UINT, "4242", "1", "65535", offsetof(Options, port), NULL },
         { "monitoring_address", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, monitoring_address), NULL },
         { "monitoring_port", CONFIG_UINT, "13280", "1", "65535", offsetof(Options, monitoring_port), NULL },
+        { "flush_timeout", CONFIG_SPAN, "0", "0", "1d", offsetof(Options, flush_timeout), NULL },
         { "pidfile", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, pidfile), NULL },
         { "logfile", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, logfile), NULL },
         { "max_bytes", CONFIG_SIZE, "64M", "0", "1T", offsetof(Options, max_bytes), NULL },
@@ -77,6 +78,12 @@ _printf_(2, 3) static int refuse(int r, const char *format, ...) {
         va_start(ap, format);
         (void) vsnprintf(line, sizeof(line), format, ap);
         va_end(ap);
+
+        /* What was typed stands in it, and may have anything in it: it stays one line. */
+        for (char *p = line; *p; p++)
+                if ((unsigned char) *p < 0x20 || *p == 0x7f)
+                        *p = '?';
+
         (void) fprintf(stderr, "tcollector: %s%s\n", line,
                        r == -EINVAL ? "; see 'tcollector --help'." : ".");
         return r;

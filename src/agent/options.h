@@ -15,6 +15,7 @@ typedef struct Options {
         char *monitoring_address; /* NULL: no endpoint */
         uint64_t monitoring_port;
         uint64_t port;            /* --port: of a server that is named without one */
+        usec_t flush_timeout;     /* at the end, how long delivery may stand still; 0: as --help says */
         uint64_t max_bytes;       /* of the logfile before it is rotated; 0: never */
         uint64_t backup_count;    /* rotated files that are kept; 0: never rotated */
         bool dry_run;
