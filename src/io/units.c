@@ -1,36 +1,53 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The private socket is a direct connection to the manager: no bus daemon, no names, and every signal of the manager
- * comes without a subscription. A scope stands when its start job is done, so each request waits for the reply that
- * names the job, then for that job's JobRemoved, and for neither longer than a few seconds. */
+/* The connection is to the manager itself: no bus daemon, no subscription, all of its signals come
+ * anyway.
+ *
+ * StartTransientUnit is answered when the job is queued. The scope stands, and the process is in it, when
+ * that job has been removed with the result "done": only then the request is ready. A manager that
+ * executes itself anew (an update of systemd) drops its connections: what is under way fails, the next
+ * request connects again. */
 
+#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
 #include <systemd/sd-bus.h>
 
 #include "basic/buffer.h"
+#include "basic/clock.h"
 #include "io/units.h"
 
-#define CONNECT_USEC (1 * USEC_PER_SEC)
-#define SCOPE_USEC (5 * USEC_PER_SEC)
 #define DESTINATION "org.freedesktop.systemd1"
-#define PATH "/org/freedesktop/systemd1"
-#define MANAGER "org.freedesktop.systemd1.Manager"
+#define OBJECT "/org/freedesktop/systemd1"
+#define INTERFACE "org.freedesktop.systemd1.Manager"
+#define LOCAL_OBJECT "/org/freedesktop/DBus/Local"
+#define LOCAL_INTERFACE "org.freedesktop.DBus.Local"
+#define OPEN_TIMEOUT (1 * USEC_PER_SEC)
+#define SCOPE_TIMEOUT (5 * USEC_PER_SEC) /* a collector is held meanwhile */
+#define UNIT_NAME_MAX 255u
 
 typedef struct Request {
         Units *units;
-        struct Request *next;
         UnitsScopeReady ready;
         void *userdata;
-        sd_bus_slot *slot;
-        sd_event_source *timer;
-        char *job; /* NULL: not yet named */
+        pid_t pid;
+        char *name;        /* of the scope */
+        const sd_bus *bus; /* only to compare */
+        char *job;         /* object path; NULL: not queued yet */
+        sd_bus_slot *call;
+        sd_event_source *timeout;
+        TAILQ_ENTRY(Request) list;
 } Request;
 
 struct Units {
         sd_event *event;
         sd_bus *bus;
-        Request *requests;
+        bool user;
+        TAILQ_HEAD(, Request) requests;
 };
 
 /* -- requests -- */
@@ -39,132 +56,240 @@ static Request *request_free(Request *q) {
         if (!q)
                 return NULL;
 
-        for (Request **p = &q->units->requests; *p; p = &(*p)->next)
-                if (*p == q) {
-                        *p = q->next;
-                        break;
-                }
-
-        sd_bus_slot_unref(q->slot);
-        sd_event_source_disable_unref(q->timer);
+        TAILQ_REMOVE(&q->units->requests, q, list);
+        sd_bus_slot_unref(q->call);
+        sd_event_source_disable_unref(q->timeout);
+        free(q->name);
         free(q->job);
         free(q);
         return NULL;
 }
+
 DEFINE_CLEANUP(Request *, request_free);
 
-static void finish(Request *q, int r, const char *why) {
+/* Has it ended, reaped or not? Then there is nothing to put under a scope. */
+static bool process_is_gone(pid_t pid) {
+        siginfo_t info = {};
+
+        if (kill(pid, 0) < 0 && errno == ESRCH)
+                return true;
+
+        return waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) >= 0 && info.si_pid == pid;
+}
+
+static void request_finish(Request *q, int r, const char *why) {
         UnitsScopeReady ready = q->ready;
         void *userdata = q->userdata;
 
+        if (process_is_gone(q->pid)) {
+                /* A scope that was empty from the beginning never hears that it has become so. */
+                (void) units_scope_stop(q->units, q->name);
+                r = 0;
+        }
+
         request_free(q);
-        ready(userdata, r, why);
+        ready(userdata, r, r < 0 ? why : NULL);
 }
 
-static int on_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
-        finish(userdata, -ETIMEDOUT, "systemd did not answer in time");
-        return 0;
-}
-
-/* The process was there when it was asked for; that it has ended since is its own affair. */
-static bool is_gone(const sd_bus_error *e) {
-        return sd_bus_error_has_name(e, "org.freedesktop.DBus.Error.UnixProcessIdUnknown") ||
-               sd_bus_error_get_errno(e) == ESRCH;
-}
-
-static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *e _unused_) {
-        const sd_bus_error *error = sd_bus_message_get_error(m);
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        const sd_bus_error *refused = sd_bus_message_get_error(m);
         Request *q = userdata;
         const char *job;
         int r;
 
-        if (error && is_gone(error)) {
-                finish(q, 0, NULL);
-                return 0;
-        }
-        if (error) {
-                finish(q, -sd_bus_error_get_errno(error), error->message ?: error->name);
+        if (refused) {
+                request_finish(q, -sd_bus_message_get_errno(m),
+                               refused->message ? refused->message : refused->name);
                 return 0;
         }
 
         r = sd_bus_message_read(m, "o", &job);
-        q->job = r >= 0 ? strdup(job) : NULL;
-        if (!q->job)
-                finish(q, r < 0 ? r : -ENOMEM, "its reply cannot be read");
+        if (r >= 0) {
+                q->job = strdup(job);
+                r = q->job ? 0 : -ENOMEM;
+        }
+        if (r < 0)
+                request_finish(q, r, "its answer cannot be read");
 
         return 0;
 }
 
-static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *e _unused_) {
+static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
         const char *job, *unit, *result;
         Units *u = userdata;
         uint32_t id;
+        Request *q;
 
         if (sd_bus_message_read(m, "uoss", &id, &job, &unit, &result) < 0)
                 return 0;
 
-        for (Request *q = u->requests; q; q = q->next)
-                if (q->job && strcmp(q->job, job) == 0) {
-                        if (strcmp(result, "done") == 0)
-                                finish(q, 0, NULL);
-                        else
-                                finish(q, -EIO, result);
+        TAILQ_FOREACH(q, &u->requests, list)
+                if (q->job && strcmp(q->job, job) == 0)
                         break;
-                }
+        if (q)
+                request_finish(q, strcmp(result, "done") == 0 ? 0 : -ECANCELED, result);
+
+        return 0;
+}
+
+static int on_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        request_finish(userdata, -ETIMEDOUT, "it does not answer");
+        return 0;
+}
+
+/* The next request that went over `bus`. What a callback asks for anew goes over another. */
+static Request *request_over(Units *u, const sd_bus *bus) {
+        Request *q;
+
+        TAILQ_FOREACH(q, &u->requests, list)
+                if (q->bus == bus)
+                        return q;
+
+        return NULL;
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        Request *q;
+
+        while ((q = request_over(userdata, sd_bus_message_get_bus(m))))
+                request_finish(q, -ECONNRESET, "the connection is lost");
 
         return 0;
 }
 
 /* -- the connection -- */
 
-static const char *manager_address(char buf[static 256]) {
-        const char *runtime = getenv("XDG_RUNTIME_DIR");
+static int private_address(bool user, struct sockaddr_un *ret) {
+        const char *dir = getenv("XDG_RUNTIME_DIR");
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        size_t size = sizeof(address.sun_path);
+        int n;
 
-        if (geteuid() == 0)
-                return "unix:path=/run/systemd/private";
-        if (!runtime || snprintf(buf, 256, "unix:path=%s/systemd/private", runtime) >= 256)
-                return NULL;
+        if (!user)
+                n = snprintf(address.sun_path, size, "/run/systemd/private");
+        else if (dir && *dir)
+                n = snprintf(address.sun_path, size, "%s/systemd/private", dir);
+        else
+                n = snprintf(address.sun_path, size, "/run/user/%ju/systemd/private", (uintmax_t) geteuid());
+        if (n < 0 || (size_t) n >= size)
+                return -ENAMETOOLONG;
 
-        return buf;
+        *ret = address;
+        return 0;
 }
 
-/* Asks for something small, so that a socket nobody listens at, or a manager that hangs, is found out now. */
-static int probe(sd_bus *bus) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+/* Returns a descriptor. Whoever listens must be root or this user. */
+static int connect_private(bool user) {
+        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un address;
+        struct ucred peer;
+        socklen_t n = sizeof(peer);
         int r;
 
-        r = sd_bus_message_new_method_call(bus, &m, DESTINATION, PATH, "org.freedesktop.DBus.Peer", "Ping");
+        if (fd < 0)
+                return -errno;
+        r = private_address(user, &address);
         if (r < 0)
                 return r;
+        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+                return -errno;
+        if (peer.uid != 0 && peer.uid != geteuid())
+                return -EPERM;
 
-        return sd_bus_call(bus, m, CONNECT_USEC, NULL, NULL);
+        return TAKE_FD(fd);
 }
 
-static int units_connect(Units *u) {
+static int bus_new(bool user, sd_bus **ret) {
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
-        const char *address;
-        char buf[256];
+        _cleanup_(close_fdp) int fd = connect_private(user);
         int r;
 
-        address = manager_address(buf);
-        if (!address)
-                return -ENOTCONN;
+        if (fd < 0)
+                return fd;
 
         r = sd_bus_new(&bus);
-        if (r >= 0)
-                r = sd_bus_set_address(bus, address);
-        if (r >= 0)
-                r = sd_bus_start(bus);
-        if (r >= 0)
-                r = probe(bus);
-        if (r >= 0)
-                r = sd_bus_match_signal(bus, NULL, NULL, PATH, MANAGER, "JobRemoved", on_job_removed, u);
-        if (r >= 0)
-                r = sd_bus_attach_event(bus, u->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_fd(bus, fd, fd);
+        if (r < 0)
+                return r;
+        fd = -1; /* the bus has it */
+
+        r = sd_bus_set_description(bus, "systemd-private");
+        if (r < 0)
+                return r;
+        r = sd_bus_start(bus);
         if (r < 0)
                 return r;
 
-        u->bus = sd_bus_close_unref(u->bus);
+        *ret = TAKE(bus);
+        return 0;
+}
+
+/* Waits for the manager to authenticate us and to answer. */
+static int bus_wait_answer(sd_bus *bus) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        usec_t deadline = clock_usec(CLOCK_MONOTONIC) + OPEN_TIMEOUT, now;
+        int r;
+
+        for (;;) {
+                r = sd_bus_process(bus, NULL);
+                if (r < 0)
+                        return r;
+                if (sd_bus_is_ready(bus) > 0)
+                        break;
+
+                now = clock_usec(CLOCK_MONOTONIC);
+                if (now >= deadline)
+                        return -ETIMEDOUT;
+                if (r == 0) {
+                        r = sd_bus_wait(bus, deadline - now);
+                        if (r < 0 && r != -EINTR)
+                                return r;
+                }
+        }
+
+        r = sd_bus_message_new_method_call(bus, &m, DESTINATION, OBJECT, "org.freedesktop.DBus.Peer",
+                                           "Ping");
+        if (r < 0)
+                return r;
+
+        now = clock_usec(CLOCK_MONOTONIC);
+        return now >= deadline ? -ETIMEDOUT : sd_bus_call(bus, m, deadline - now, NULL, NULL);
+}
+
+static int units_attach(Units *u, sd_bus *bus) {
+        int r;
+
+        r = sd_bus_match_signal(bus, NULL, NULL, OBJECT, INTERFACE, "JobRemoved", on_job_removed, u);
+        if (r >= 0)
+                r = sd_bus_match_signal(bus, NULL, NULL, LOCAL_OBJECT, LOCAL_INTERFACE, "Disconnected",
+                                        on_disconnected, u);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus, u->event, SD_EVENT_PRIORITY_NORMAL);
+
+        return r;
+}
+
+/* Makes sure there is a connection, without waiting: what is sent goes out when the manager has let us
+ * in. */
+static int units_connect(Units *u) {
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        int r;
+
+        if (sd_bus_is_open(u->bus) > 0)
+                return 0;
+
+        r = bus_new(u->user, &bus);
+        if (r < 0)
+                return r;
+        r = units_attach(u, bus);
+        if (r < 0)
+                return r;
+
+        sd_bus_unref(u->bus); /* lives on until its requests have been told of its end */
         u->bus = TAKE(bus);
         return 0;
 }
@@ -176,8 +301,16 @@ int units_open(Units **ret, sd_event *event) {
         if (!u)
                 return -ENOMEM;
 
-        u->event = sd_event_ref(event);
-        r = units_connect(u);
+        *u = (Units) { .event = sd_event_ref(event), .user = geteuid() != 0 };
+        TAILQ_INIT(&u->requests);
+
+        r = bus_new(u->user, &u->bus);
+        if (r < 0)
+                return r;
+        r = bus_wait_answer(u->bus);
+        if (r < 0)
+                return r;
+        r = units_attach(u, u->bus);
         if (r < 0)
                 return r;
 
@@ -189,22 +322,16 @@ Units *units_free(Units *u) {
         if (!u)
                 return NULL;
 
-        while (u->requests)
-                request_free(u->requests);
-
-        sd_bus_flush_close_unref(u->bus);
+        while (!TAILQ_EMPTY(&u->requests))
+                request_free(TAILQ_FIRST(&u->requests));
+        sd_bus_close_unref(u->bus);
         sd_event_unref(u->event);
         free(u);
         return NULL;
 }
 
-const char *units_manager(const Units *u _unused_) {
-        return geteuid() == 0 ? "system" : "user";
-}
-
-/* A manager that has been executed anew (systemctl daemon-reexec) hangs up; it answers again at once. */
-static int ensure_open(Units *u) {
-        return sd_bus_is_open(u->bus) > 0 ? 0 : units_connect(u);
+const char *units_manager(const Units *u) {
+        return u->user ? "user" : "system";
 }
 
 /* -- scopes -- */
@@ -213,99 +340,154 @@ static int append_properties(sd_bus_message *m, const UnitsScope *scope) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "(sv)");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t) scope->pid);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", scope->description,
-                                          "TimeoutStopUSec", "t", (uint64_t) scope->timeout_stop, "CollectMode", "s",
-                                          "inactive-or-failed");
-        if (r >= 0 && scope->runtime_max != USEC_INFINITY)
-                r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t", (uint64_t) scope->runtime_max);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "a(sa(sv))", 0); /* no other unit comes with it */
-
-        return r;
-}
-
-static int new_start_message(Units *u, const UnitsScope *scope, sd_bus_message **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        int r;
-
-        r = sd_bus_message_new_method_call(u->bus, &m, DESTINATION, PATH, MANAGER, "StartTransientUnit");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "ss", scope->name, "fail");
-        if (r >= 0)
-                r = append_properties(m, scope);
         if (r < 0)
                 return r;
 
-        *ret = TAKE(m);
-        return 0;
+        r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)",
+                                  "Description", "s", scope->description,
+                                  "PIDs", "au", 1, (uint32_t) scope->pid,
+                                  "TimeoutStopUSec", "t", scope->timeout_stop,
+                                  "KillMode", "s", "control-group",
+                                  "SendSIGHUP", "b", false,
+                                  "CollectMode", "s", "inactive-or-failed");
+        if (r >= 0 && scope->runtime_max != USEC_INFINITY)
+                r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t", scope->runtime_max);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_close_container(m);
 }
 
-int units_scope_start(Units *u, const UnitsScope *scope, UnitsScopeReady ready, void *userdata) {
+static int request_send(Request *q, const UnitsScope *scope) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        Units *u = q->units;
+        int r;
+
+        r = sd_bus_message_new_method_call(u->bus, &m, DESTINATION, OBJECT, INTERFACE, "StartTransientUnit");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "ss", scope->name, "fail");
+        if (r < 0)
+                return r;
+        r = append_properties(m, scope);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "a(sa(sv))", 0);
+        if (r < 0)
+                return r;
+
+        return sd_bus_call_async(u->bus, &q->call, m, on_reply, q, SCOPE_TIMEOUT);
+}
+
+static int scope_request(Units *u, const UnitsScope *scope, UnitsScopeReady ready, void *userdata) {
         _cleanup_(request_freep) Request *q = NULL;
         int r;
 
-        r = ensure_open(u);
+        r = units_connect(u);
         if (r < 0)
                 return r;
 
         q = calloc(1, sizeof(*q));
         if (!q)
                 return -ENOMEM;
-        *q = (Request) { .units = u, .ready = ready, .userdata = userdata };
 
-        r = new_start_message(u, scope, &m);
-        if (r >= 0)
-                r = sd_event_add_time_relative(u->event, &q->timer, CLOCK_MONOTONIC, SCOPE_USEC, 0, on_timeout, q);
-        if (r >= 0)
-                r = sd_event_source_set_description(q->timer, "scope-timeout");
-        if (r >= 0)
-                r = sd_bus_call_async(u->bus, &q->slot, m, on_reply, q, SCOPE_USEC);
+        *q = (Request) {
+                .units = u,
+                .ready = ready,
+                .userdata = userdata,
+                .pid = scope->pid,
+                .bus = u->bus,
+        };
+        TAILQ_INSERT_TAIL(&u->requests, q, list);
+        q->name = strdup(scope->name);
+        if (!q->name)
+                return -ENOMEM;
+
+        r = sd_event_add_time_relative(u->event, &q->timeout, CLOCK_MONOTONIC, SCOPE_TIMEOUT, 0, on_timeout,
+                                       q);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(q->timeout, "scope-timeout");
+
+        r = request_send(q, scope);
         if (r < 0)
                 return r;
 
-        q->next = u->requests;
-        u->requests = q;
-        TAKE(q);
+        TAKE(q); /* ends by itself */
         return 0;
 }
 
-int units_scope_stop(Units *u, const char *name) {
+int units_scope_start(Units *u, const UnitsScope *scope, UnitsScopeReady ready, void *userdata) {
+        int r = scope_request(u, scope, ready, userdata);
+
+        /* The manager has gone since: it was executed anew, and answers again at once. */
+        return r == -ECONNRESET ? scope_request(u, scope, ready, userdata) : r;
+}
+
+static int send_stop(Units *u, const char *name) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = ensure_open(u);
+        r = units_connect(u);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_new_method_call(u->bus, &m, DESTINATION, OBJECT, INTERFACE, "StopUnit");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "ss", name, "replace");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_set_expect_reply(m, false);
         if (r < 0)
                 return r;
 
-        return sd_bus_call_method_async(u->bus, NULL, DESTINATION, PATH, MANAGER, "StopUnit", NULL, NULL, "ss", name,
-                                        "replace");
+        r = sd_bus_send(u->bus, m, NULL);
+        return r < 0 ? r : 0;
+}
+
+int units_scope_stop(Units *u, const char *name) {
+        int r = send_stop(u, name);
+
+        return r == -ECONNRESET ? send_stop(u, name) : r;
 }
 
 void units_scope_forget(Units *u, void *userdata) {
-        for (Request *q = u->requests, *next; q; q = next) {
-                next = q->next;
+        Request *next;
+
+        for (Request *q = TAILQ_FIRST(&u->requests); q; q = next) {
+                next = TAILQ_NEXT(q, list);
                 if (q->userdata == userdata)
                         request_free(q);
         }
 }
 
-char *units_scope_name(const char *collector, pid_t pid) {
-        static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.-";
-        _cleanup_(buffer_done) Buffer b = {};
-        int r;
+/* -- names -- */
 
-        r = buffer_add_string(&b, "tcollector-col-");
-        for (const char *p = collector; r >= 0 && *p; p++)
-                r = strchr(plain, *p) ? buffer_add(&b, (Slice) { p, 1 }) :
-                                        buffer_addf(&b, "\\x%02x", (unsigned) (unsigned char) *p);
-        if (r >= 0)
-                r = buffer_addf(&b, "-%d.scope", (int) pid);
-        if (r < 0)
+static bool is_taken_as_is(char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               (c && strchr(":_.-", c));
+}
+
+char *units_scope_name(const char *collector, pid_t pid) {
+        _cleanup_(buffer_done) Buffer b = {};
+        char end[32];
+        size_t max = UNIT_NAME_MAX - (size_t) snprintf(end, sizeof(end), "-%jd.scope", (intmax_t) pid);
+
+        if (buffer_add_string(&b, "tcollector-col-") < 0)
+                return NULL;
+
+        for (const char *c = collector; *c; c++) {
+                unsigned char u = (unsigned char) *c;
+                char one[8];
+                int n = snprintf(one, sizeof(one), is_taken_as_is(*c) ? "%c" : "\\x%02x", u);
+
+                if (b.n + (size_t) n > max)
+                        break; /* the pid keeps it apart from others */
+                if (buffer_add(&b, (Slice) { one, (size_t) n }) < 0)
+                        return NULL;
+        }
+
+        if (buffer_add_string(&b, end) < 0)
                 return NULL;
 
         return TAKE(b.data);

@@ -13,8 +13,8 @@
 
 typedef struct Units Units;
 
-/* Connects to the manager's private socket, and waits at most 1 s for it to answer. -ENOTCONN or another errno:
- * no systemd here, run without. */
+/* Connects to the manager's private socket, and waits at most 1 s for it to answer. -ENOTCONN or another
+ * errno: no systemd here, run without. */
 int units_open(Units **ret, sd_event *event);
 Units *units_free(Units *u); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Units *, units_free);
@@ -34,9 +34,9 @@ typedef struct UnitsScope {
 
 /* 0, or -errno where not even the request could be sent. */
 int units_scope_start(Units *u, const UnitsScope *scope, UnitsScopeReady ready, void *userdata);
-int units_scope_stop(Units *u, const char *name); /* StopUnit "replace": SIGTERM, then SIGKILL; no reply awaited */
+int units_scope_stop(Units *u, const char *name); /* SIGTERM, later SIGKILL; no reply is awaited */
 void units_scope_forget(Units *u, void *userdata); /* no callback with this userdata any more */
 
-/* "tcollector-col-<name>-<pid>.scope" with what systemd does not take in a unit name escaped as systemd.unit(5)
- * has it. The caller frees it; NULL: out of memory. */
+/* "tcollector-col-<name>-<pid>.scope" with what systemd does not take in a unit name escaped as
+ * systemd.unit(5) has it. The caller frees it; NULL: out of memory. */
 char *units_scope_name(const char *collector, pid_t pid);
