@@ -2,11 +2,12 @@
 
 /* tcollector-exec: becomes a collector, after writing the run mark.
  *
- * A run that was killed can leave half a line in the pipe, and the first line of the next would be glued to it. So every
- * run begins with the mark, a byte no valid line has, and a newline: the half line becomes an invalid one, and what
- * follows is whole (SPEC.md section 1).
+ * A run that was killed can leave half a line in the pipe, and the first line of the next would be glued
+ * to it. So every run begins with the mark, a byte no valid line has, and a newline: the half line
+ * becomes an invalid one, and what follows is whole (SPEC.md section 1).
  *
- * With --hold=FD it waits for one byte on FD first; where none comes, whoever started it has gone, and so does it. */
+ * With --hold=FD it waits for one byte on FD first; where none comes, whoever started it has gone, and so
+ * does it. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -62,7 +63,8 @@ static bool write_mark(void) {
         return n == sizeof(MARK_LINE) - 1;
 }
 
-/* A NUL in what it begins with: a program for another kind of machine, say. The shell would make nonsense of it. */
+/* A NUL in what it begins with: a program for another kind of machine, say. The shell would make nonsense
+ * of it. */
 static bool is_binary(const char *path) {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         char begin[256];
@@ -72,8 +74,8 @@ static bool is_binary(const char *path) {
         return n > 0 && memchr(begin, '\0', (size_t) n);
 }
 
-/* A script without a #! line is run by the shell, as execvp(3) and every shell do it. Returns only where that cannot
- * be, with errno. */
+/* A script without a #! line is run by the shell, as execvp(3) and every shell do it. Returns only where
+ * that cannot be, with errno. */
 static void exec_by_shell(char **argv) {
         char **with_shell;
         size_t n = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* posix_spawn(3) does what has to be done between fork and exec without running this process's code there. The
- * child's descriptors are 0 /dev/null, 1 and 2 the pipes, 3 the hold, and nothing else. */
+/* posix_spawn(3) does what has to be done between fork and exec without running this process's code
+ * there. The child's descriptors are 0 /dev/null, 1 and 2 the pipes, 3 the hold, and nothing else. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -78,7 +78,8 @@ static void pipes_close(Pipes *p) {
         }
 }
 
-/* Out of the way of what the child has at 0 to 3: a descriptor there would be lost to one put there before it. */
+/* Out of the way of what the child has at 0 to 3: a descriptor there would be lost to one put there
+ * before it. */
 static int move_up(int *fd) {
         int moved;
 
@@ -128,6 +129,7 @@ static int add_actions(posix_spawn_file_actions_t *actions, const Pipes *p) {
 }
 
 static int set_attributes(posix_spawnattr_t *attributes) {
+        short flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
         sigset_t none, all;
         int r;
 
@@ -138,8 +140,7 @@ static int set_attributes(posix_spawnattr_t *attributes) {
         if (r == 0)
                 r = posix_spawnattr_setsigdefault(attributes, &all);
         if (r == 0)
-                r = posix_spawnattr_setflags(attributes,
-                                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+                r = posix_spawnattr_setflags(attributes, flags);
 
         return -r;
 }
@@ -183,8 +184,8 @@ int spawn_collector(const SpawnSpec *spec, Child *ret) {
         if (r < 0)
                 return r;
 
-        /* Not reaped yet, so the pid is its own still. Without a pidfd its end would never be seen, so there is
-         * none: the hold closes, and it leaves quietly. */
+        /* Not reaped yet, so the pid is its own still. Without a pidfd its end would never be seen, so
+         * there is none: the hold closes, and it leaves quietly. */
         pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
         if (pidfd < 0) {
                 r = -errno;
@@ -246,7 +247,7 @@ static int beside_program(char **ret) {
         if (!slash)
                 return -ENOENT;
 
-        (void) strcpy(slash + 1, HELPER);
+        memcpy(slash + 1, HELPER, sizeof(HELPER));
         *ret = strdup(path);
         return *ret ? 0 : -ENOMEM;
 }

@@ -3,9 +3,9 @@
 
 /* Starting a collector as a child of this process: foreground mode.
  *
- * The child is tcollector-exec, in a session of its own, with standard input from /dev/null, standard output and
- * error to pipes, no other descriptor, all signals reset. It waits for one byte before it becomes the collector, so
- * that the caller can put it under a scope first. */
+ * The child is tcollector-exec, in a session of its own, with standard input from /dev/null, standard
+ * output and error to pipes, no other descriptor, all signals reset. It waits for one byte before it
+ * becomes the collector, so that the caller can put it under a scope first. */
 
 #include <sys/types.h>
 
@@ -14,7 +14,7 @@
 typedef struct SpawnSpec {
         const char *path;           /* of the collector */
         const char *helper;         /* of tcollector-exec */
-        const char *const *environ; /* "NAME=value", added to and overriding this process's; NULL-terminated */
+        const char *const *environ; /* "NAME=value", added over this process's; NULL-terminated */
 } SpawnSpec;
 
 typedef struct Child {
@@ -34,6 +34,6 @@ void child_release(Child *c);
 void child_close(Child *c);               /* closes the descriptors; neither kills nor waits */
 int child_signal(const Child *c, int sig); /* its whole process group; -ESRCH: nobody is left */
 
-/* Where tcollector-exec is: $TCOLLECTOR_EXEC, beside this program's build, or the installed one. -ENOENT: nowhere.
- * *ret is the caller's to free. */
+/* Where tcollector-exec is: $TCOLLECTOR_EXEC, beside this program's build, or the installed one. -ENOENT:
+ * nowhere. *ret is the caller's to free. */
 int spawn_find_helper(char **ret);

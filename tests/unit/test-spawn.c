@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Children of the foreground mode. This program is also the collector it starts: with $TEST_SPAWN set it does what
- * that says. */
+/* Children of the foreground mode. This program is also the collector it starts: with $TEST_SPAWN set it
+ * does what that says. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -84,10 +84,12 @@ static int act(const char *name) {
 
 static Child start_with(const char *path, const char *const *environment) {
         _cleanup_(freep) char *helper = NULL;
+        SpawnSpec spec = { .path = path, .environ = environment };
         Child c;
 
         assert_int_equal(spawn_find_helper(&helper), 0);
-        assert_int_equal(spawn_collector(&(SpawnSpec) { .path = path, .helper = helper, .environ = environment }, &c), 0);
+        spec.helper = helper;
+        assert_int_equal(spawn_collector(&spec, &c), 0);
         return c;
 }
 
@@ -166,7 +168,8 @@ static const struct {
         { "killed",       "#!/bin/sh\nkill -9 $$\n", 0700, true, SIGKILL, "", "" },
         { "broken pipe",  "#!/bin/sh\nkill -PIPE $$\n", 0700, true, SIGPIPE, "", "" },
         { "input",        "#!/bin/sh\ncat; echo end\n", 0700, false, 0, "end\n", "" },
-        { "reopened",     "#!/bin/sh\necho b >/dev/stdout; echo c >/dev/stderr\n", 0700, false, 0, "b\n", "c" },
+        { "reopened",     "#!/bin/sh\necho b >/dev/stdout\necho c >/dev/stderr\n", 0700, false, 0,
+          "b\n", "c" },
         { "no #! line",   "echo \"$0\" | sed 's,.*/,,'\n", 0700, false, 0, "script\n", "" },
         { "missing",      NULL, 0, false, 127, "", "No such file or directory" },
         { "not executable", "#!/bin/sh\n", 0600, false, 126, "", "Permission denied" },
@@ -349,10 +352,11 @@ static void test_stubborn(void **state _unused_) {
 }
 
 static void test_failures(void **state _unused_) {
+        SpawnSpec spec = { .path = "/bin/true", .helper = "/no/such/helper" };
         char *helper = NULL;
         Child c = CHILD_NULL;
 
-        assert_int_equal(spawn_collector(&(SpawnSpec) { .path = "/bin/true", .helper = "/no/such/helper" }, &c), -ENOENT);
+        assert_int_equal(spawn_collector(&spec, &c), -ENOENT);
         assert_int_equal(c.stdout_fd, -1);
         assert_int_equal(child_signal(&c, SIGTERM), -ESRCH);
 
