@@ -2,11 +2,12 @@
 
 /* When sources are served.
  *
- * An armed source is in epoll, edge-triggered. Its event serves it and takes it out of there; from then on one timer
- * serves all such sources together, every tick, until one has brought nothing new for a whole tick and is armed
- * again. To be armed with half a line, or with a hang-up that means nothing, costs one event that finds nothing.
- * Who has more than its budget is served again at the loop's next turn, behind all others that are due. Where a pipe
- * is found half full at a tick, its writer may have to wait for us, and ticks follow each other faster. */
+ * An armed source is in epoll, edge-triggered. Its event serves it and takes it out of there; from then
+ * on one timer serves all such sources together, every tick, until one has brought nothing new for a
+ * whole tick and is armed again. To be armed with half a line, or with a hang-up that means nothing,
+ * costs one event that finds nothing, and half a line four looks a second. Who has more than its budget is served again at the loop's next
+ * turn, behind all others that are due. Where a pipe is found half full at a tick, its writer may have to
+ * wait for us, and ticks follow each other faster. */
 
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -30,6 +31,11 @@ static bool source_arm(Source *s, bool on) {
         return s->io && sd_event_source_set_enabled(s->io, on ? SD_EVENT_ON : SD_EVENT_OFF) >= 0;
 }
 
+static void hub_arm_halves(SourceHub *h) {
+        h->watching_halves = sd_event_source_set_time_relative(h->halves, SOURCE_HALVES) >= 0 &&
+                             sd_event_source_set_enabled(h->halves, SD_EVENT_ONESHOT) >= 0;
+}
+
 static void source_set_state(Source *s, SourceState state) {
         if (state == SOURCE_ARMED && !source_arm(s, true))
                 state = SOURCE_GATHERING;
@@ -37,10 +43,41 @@ static void source_set_state(Source *s, SourceState state) {
                 (void) source_arm(s, false);
         if (state == SOURCE_GATHERING)
                 s->fresh = s->hub->ticking;
+        if (state == SOURCE_ARMED && s->left > 0 && !s->hub->watching_halves)
+                hub_arm_halves(s->hub);
 
         TAILQ_REMOVE(&s->hub->lists[s->state], s, list);
         TAILQ_INSERT_TAIL(&s->hub->lists[state], s, list);
         s->state = state;
+}
+
+/* Writers to a pipe that is not empty wake nobody before they wait for room themselves: the kernel's pipe_write()
+ * does that only where it found the pipe empty. So a write(2) larger than the pipe, behind half a line, would wait
+ * for us while we wait for its edge. Hence this look at what is armed with half a line. */
+static void hub_watch_halves(SourceHub *h) {
+        Source *next;
+
+        h->watching_halves = false;
+        for (Source *s = TAILQ_FIRST(&h->lists[SOURCE_ARMED]); s; s = next) {
+                next = TAILQ_NEXT(s, list);
+                if (s->left == 0)
+                        continue;
+                if (source_survey(s) == s->left)
+                        h->watching_halves = true;
+                else
+                        source_set_state(s, SOURCE_DUE);
+        }
+}
+
+static int on_halves(sd_event_source *e _unused_, uint64_t usec _unused_, void *userdata) {
+        SourceHub *h = userdata;
+
+        h->wakeups++;
+        hub_watch_halves(h);
+        if (h->watching_halves)
+                hub_arm_halves(h);
+        hub_schedule(h);
+        return 0;
 }
 
 static void hub_move_all(SourceHub *h, SourceState from, SourceState to) {
@@ -208,8 +245,12 @@ int source_hub_new(SourceHub **ret, sd_event *event) {
         if (!h)
                 return -ENOMEM;
 
-        *h = (SourceHub) { .event = sd_event_ref(event), .pipe = { -1, -1 }, .null_fd = -1,
-                            .interval = SOURCE_TICK_MAX };
+        *h = (SourceHub) {
+                .event = sd_event_ref(event),
+                .interval = SOURCE_TICK_MAX,
+                .pipe = { -1, -1 },
+                .null_fd = -1,
+        };
         for (size_t i = 0; i < ELEMENTSOF(h->lists); i++)
                 TAILQ_INIT(&h->lists[i]);
 
@@ -217,11 +258,19 @@ int source_hub_new(SourceHub **ret, sd_event *event) {
         if (r < 0)
                 return r;
 
-        r = sd_event_add_time_relative(event, &h->tick, CLOCK_MONOTONIC, SOURCE_TICK_MAX, SOURCE_TICK_MIN / 10, on_tick, h);
+        r = sd_event_add_time_relative(event, &h->tick, CLOCK_MONOTONIC, SOURCE_TICK_MAX,
+                                       SOURCE_TICK_ACCURACY, on_tick, h);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(h->tick, "source-tick");
         (void) sd_event_source_set_enabled(h->tick, SD_EVENT_OFF);
+
+        r = sd_event_add_time_relative(event, &h->halves, CLOCK_MONOTONIC, SOURCE_HALVES, SOURCE_HALVES / 10,
+                                       on_halves, h);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(h->halves, "source-halves");
+        (void) sd_event_source_set_enabled(h->halves, SD_EVENT_OFF);
 
         r = sd_event_add_defer(event, &h->turn, on_turn, h);
         if (r < 0)
@@ -241,6 +290,7 @@ SourceHub *source_hub_free(SourceHub *h) {
                 assert(TAILQ_EMPTY(&h->lists[i]));
 
         sd_event_source_disable_unref(h->tick);
+        sd_event_source_disable_unref(h->halves);
         sd_event_source_disable_unref(h->turn);
         sd_event_unref(h->event);
         close_fdp(&h->pipe[0]);

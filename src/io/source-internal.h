@@ -3,21 +3,26 @@
 
 /* Between source.c, what becomes of the bytes of one source, and source-hub.c, when a source is served.
  *
- * A source is in exactly one state, and in the hub's list of that state; it is in epoll while SOURCE_ARMED, and
- * only then. Lists are queues: what has had its turn goes to the end, so that sources take turns by themselves. */
+ * A source is in exactly one state, and in the hub's list of that state; it is in epoll while
+ * SOURCE_ARMED, and only then. Lists are queues: what has had its turn goes to the end, so that sources
+ * take turns by themselves. */
 
 #include <sys/queue.h>
 
 #include "io/source.h"
 #include "point/point.h"
 
-#define SOURCE_CHUNK (128u * 1024)  /* the shared buffer: what is looked at at once; more than one longest line */
+#define SOURCE_CHUNK (128u * 1024)  /* of the shared buffer: what is looked at at once */
 #define SOURCE_BUDGET (256u * 1024) /* bytes of one source in one turn, more or less */
 #define SOURCE_PIPE_SIZE (1024u * 1024)
 #define SOURCE_TICK_MAX (10 * USEC_PER_MSEC)
 #define SOURCE_TICK_MIN (1 * USEC_PER_MSEC)
+#define SOURCE_TICK_ACCURACY (SOURCE_TICK_MIN / 10)
 
 static_assert(SOURCE_CHUNK > POINT_RAW_MAX, "an over-long line must be seen to be one");
+
+/* How often an armed source with half a line is looked at, should its event never come. */
+#define SOURCE_HALVES (250 * USEC_PER_MSEC)
 
 typedef enum SourceState {
         SOURCE_ARMED,     /* waits for an event */
@@ -42,8 +47,9 @@ typedef TAILQ_HEAD(SourceList, Source) SourceList;
 
 struct SourceHub {
         sd_event *event;
-        sd_event_source *tick, *turn;
-        usec_t interval; /* from tick to tick: SOURCE_TICK_MAX, but shorter while a pipe fills up within it */
+        sd_event_source *tick, *turn, *halves;
+        bool watching_halves;
+        usec_t interval; /* between ticks: shorter than SOURCE_TICK_MAX while a pipe fills up within it */
         bool ticking;
         bool crowded;    /* since the last tick a pipe was found at least half full */
         bool roomy;      /* ... and none more than an eighth */
@@ -78,8 +84,8 @@ struct Source {
         size_t left;  /* bytes at the front of the pipe, known to be half a line */
         usec_t last_line;
 
-        /* Taken from fd and not yet handed up. Of a pipe: a half line, where the pipe is too small to keep it.
-         * Of anything else: what is left of the last chunk. */
+        /* Taken from fd and not yet handed up. Of a pipe: a half line, where the pipe is too small to
+         * keep it. Of anything else: what is left of the last chunk. */
         char *carry;
         size_t carry_n;
         bool carry_refused; /* it has whole lines */
@@ -93,5 +99,5 @@ size_t pipe_grow(int fd, size_t size); /* as far as is permitted; returns the si
 
 void source_hub_add(SourceHub *h, Source *s);    /* served at the next turn */
 void source_hub_remove(SourceHub *h, Source *s);
-int source_hub_watch(SourceHub *h, Source *s, const char *name); /* makes s->io, off; NULL where epoll refuses */
+int source_hub_watch(SourceHub *h, Source *s, const char *name); /* makes s->io, off; NULL: epoll refuses */
 void source_hub_turn(SourceHub *h, bool tick);   /* for tests that do not wait for the clock */
