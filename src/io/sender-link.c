@@ -84,6 +84,10 @@ uint64_t sender_acked_at(const Sender *s) {
         return ring_acked_at(s->ring, s->reader);
 }
 
+size_t sender_queue_size(const Sender *s) {
+        return ring_size(s->ring);
+}
+
 static void count_acked(Sender *s, uint64_t lines, usec_t latency) {
         SenderStats *stats = &sender_current(s)->stats;
         uint64_t refused = MIN(s->refused, lines);

@@ -21,7 +21,7 @@ struct SenderOps {
         size_t memory_size;    /* of what is remembered per server between connections; zeroed once */
         int (*start)(Link *l); /* begins to connect; says sender_link_up() or sender_link_lost() later */
         void (*kick)(Link *l); /* there may be more in the ring */
-        void (*stop)(Link *l); /* releases what the object holds, not the object; also after a failed start() */
+        void (*stop)(Link *l); /* releases what the object holds, not itself; also after a failed start() */
 };
 
 extern const SenderOps sender_telnet_ops;
@@ -43,6 +43,7 @@ Slice sender_peek(Sender *s);
 void sender_sent(Sender *s, size_t n);        /* the first `n` bytes are on the wire */
 uint64_t sender_sent_at(const Sender *s);     /* position behind them, for sender_acked() */
 uint64_t sender_acked_at(const Sender *s);    /* all before it is proven */
+size_t sender_queue_size(const Sender *s);    /* bytes the ring can hold */
 /* All whole lines before `upto` are proven delivered; counts them. `latency` 0: not measured. */
 void sender_acked(Sender *s, uint64_t upto, usec_t latency);
 void sender_rewind(Sender *s);                /* send again all that is not proven (throttling) */

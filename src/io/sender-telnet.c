@@ -10,11 +10,10 @@
  * answers are quick, so that a slow server never has more in hand than it can answer for before it is taken
  * for dead. telnet-reply.h says how an answer is known.
  *
- * Silence counts from when the server's kernel has the `version`, as SIOCOUTQ tells. A server that has never
- * answered then never does, which is remembered of it: what its kernel has acknowledged counts as delivered,
- * polled for while something is not, as no event tells. Should an answer come after all, its word counts
- * again. A server that has answered before, or takes nothing any more, is hung: the connection is dropped,
- * and all unproven is sent again.
+ * Silence counts from when the server's kernel has the `version`, as SIOCOUTQ tells. A server that has
+ * never answered then never does, which is remembered of it: what its kernel has taken counts as delivered
+ * (see telnet-silent.c). Should an answer come after all, its word counts again. A server that has answered
+ * before, or takes nothing any more, is hung: the connection is dropped, and all unproven is sent again.
  *
  * Throttling. The points a server puts off are refused before the next answer, but not named, so nothing is
  * taken as proven any more: what was begun is finished, a last `version` shows that all complaints are in,
@@ -176,6 +175,7 @@ static int telnet_start(Link *l) {
         t->memory = sender_link_memory(l);
         t->link.confirmed = t->memory->answers && !t->memory->silent;
         t->window = TELNET_WINDOW_START;
+        t->taken_at = sender_sent_at(l->sender);
         t->pause = TELNET_PAUSE_MIN;
         for (size_t i = 0; i < _TELNET_DEADLINE_MAX; i++)
                 t->deadlines[i] = USEC_INFINITY;

@@ -262,6 +262,8 @@ static void set_config(Sender *s, const SenderConfig *config) {
                 s->config.probe_timeout = 2 * USEC_PER_SEC;
         if (s->config.hung_timeout == 0)
                 s->config.hung_timeout = 30 * USEC_PER_SEC;
+        if (s->config.hold_time == 0)
+                s->config.hold_time = 3 * USEC_PER_SEC;
         if (s->config.connect_timeout == 0)
                 s->config.connect_timeout = 10 * USEC_PER_SEC;
         if (s->config.backoff.max == 0)

@@ -31,6 +31,8 @@ typedef struct SenderConfig {
         usec_t probe_timeout;        /* silent for this long after `version`: it never answers; 0: 2 s */
         usec_t hung_timeout;         /* so long without an answer, from one that has answered before, or
                                       * without taking anything: it is given up; 0: 30 s */
+        usec_t hold_time;            /* what the kernel of one that never answers took counts as delivered
+                                      * when the connection has stood for so long after it; 0: 3 s */
         usec_t connect_timeout;      /* name resolution included; 0: 10 s */
         Backoff backoff;             /* zero: 1 s to 5 min */
 } SenderConfig;

@@ -14,10 +14,10 @@
 #define TELNET_WINDOW_START ((uint64_t) 64 << 10)
 #define TELNET_WINDOW_MAX ((uint64_t) 4 << 20)
 
-#define TELNET_POLL_MIN (10 * USEC_PER_MSEC)
-#define TELNET_POLL_MAX (100 * USEC_PER_MSEC)
 #define TELNET_PAUSE_MIN (100 * USEC_PER_MSEC)
 #define TELNET_PAUSE_MAX (10 * USEC_PER_SEC)
+
+#define TELNET_HELD_MAX 5u
 
 /* Of one server, over all its connections. */
 typedef struct TelnetMemory {
@@ -33,6 +33,12 @@ typedef enum TelnetDeadline {
         TELNET_RESUME,  /* the pause after throttling is over */
         _TELNET_DEADLINE_MAX,
 } TelnetDeadline;
+
+/* What a silent server's kernel had by the end of a slot of time. */
+typedef struct TelnetHeld {
+        uint64_t position;
+        usec_t begin;
+} TelnetHeld;
 
 typedef struct Telnet {
         Link link;
@@ -54,6 +60,10 @@ typedef struct Telnet {
         uint64_t asked_wire; /* and ends here, counted as `wire` */
         uint64_t taken;      /* so much of that the server's kernel had when last looked at; */
         usec_t progress_at;  /* then it was more than before, or something was heard */
+
+        uint64_t taken_at;   /* a silent server's kernel had all before this position when last looked at */
+        TelnetHeld held[TELNET_HELD_MAX]; /* the oldest first */
+        size_t n_held;
         usec_t poll_interval;
 
         TelnetReply reply;
@@ -82,6 +92,13 @@ void telnet_send(Telnet *t); /* as much as may be sent and the socket takes, wit
 
 /* telnet-proof.c */
 void telnet_asked(Telnet *t);   /* a `version` is on the wire */
-void telnet_watch(Telnet *t);   /* lines are on the wire whose server never answers */
 int telnet_receive(Telnet *t);  /* 0: all that had come; 1: there may be more */
+void telnet_hung(Telnet *t, bool has_all); /* no answer; without has_all: it takes nothing either */
 void telnet_deadline(Telnet *t, TelnetDeadline which, usec_t now); /* it has come */
+
+/* telnet-silent.c */
+void telnet_watch(Telnet *t, uint64_t from); /* lines behind `from` are on the wire, and it never answers */
+void telnet_forget(Telnet *t);               /* it does: its kernel's word does not count any more */
+void telnet_poll(Telnet *t, usec_t now);
+/* How many of the bytes written has the other kernel not acknowledged? negative: the connection is lost. */
+int telnet_queued(const Telnet *t, uint64_t *ret);

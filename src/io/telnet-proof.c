@@ -2,12 +2,6 @@
 
 /* What comes back on a telnet connection, or does not, and what that proves. */
 
-#include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-
 #include "basic/log.h"
 #include "io/telnet-internal.h"
 
@@ -29,15 +23,6 @@ void telnet_asked(Telnet *t) {
 
         /* An early first look, to learn since when the server has had it all. */
         telnet_set_deadline(t, TELNET_SILENCE, t->asked_at + MAX(limit / 10, USEC_PER_MSEC));
-}
-
-void telnet_watch(Telnet *t) {
-        if (t->deadlines[TELNET_POLL] != USEC_INFINITY)
-                return;
-
-        t->progress_at = telnet_now();
-        t->poll_interval = TELNET_POLL_MIN;
-        telnet_set_deadline(t, TELNET_POLL, t->progress_at + t->poll_interval);
 }
 
 /* -- what is said -- */
@@ -77,7 +62,7 @@ static void telnet_answered(Telnet *t) {
         remember_answer(t);
         t->asked = false;
         telnet_set_deadline(t, TELNET_SILENCE, USEC_INFINITY);
-        telnet_set_deadline(t, TELNET_POLL, USEC_INFINITY);
+        telnet_forget(t);
 
         if (!t->throttled) {
                 t->pause = TELNET_PAUSE_MIN;
@@ -161,40 +146,17 @@ int telnet_receive(Telnet *t) {
 
 /* -- what is not said -- */
 
-/* How many of the bytes written has the other kernel not acknowledged? */
-static int telnet_queued(const Telnet *t, uint64_t *ret) {
-        struct tcp_info info;
-        socklen_t n = sizeof(info);
-        int queued, error = 0;
-
-        if (ioctl(t->fd, SIOCOUTQ, &queued) < 0)
-                return -errno;
-
-        /* Looked at afterwards: on a connection that broke meanwhile the number means nothing. */
-        if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
-                return -errno;
-        n = sizeof(error);
-        if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-                return -errno;
-        if (error != 0)
-                return -error;
-        if (info.tcpi_state != TCP_ESTABLISHED)
-                return -ECONNRESET;
-
-        *ret = (uint64_t) queued;
-        return 0;
-}
-
-static void telnet_fall_silent(Telnet *t) {
-        log_info("%s: it does not answer \"version\", so what its kernel has taken counts as delivered",
+static void telnet_fall_silent(Telnet *t, usec_t now) {
+        log_info("%s: it does not answer \"version\", so what its kernel has taken will do",
                  t->link.url);
         t->memory->silent = true;
         t->link.confirmed = false;
         t->throttled = false;
-        telnet_watch(t);
+        t->progress_at = now;
+        telnet_watch(t, sender_sent_at(t->link.sender));
 }
 
-static void telnet_hung(Telnet *t, bool has_all) {
+void telnet_hung(Telnet *t, bool has_all) {
         if (has_all && t->strange && ++t->memory->strange >= STRANGE_MAX)
                 t->memory->silent = true;
 
@@ -228,7 +190,7 @@ static void on_silence(Telnet *t, usec_t now) {
         if (now - MIN(t->progress_at, now) < limit)
                 telnet_set_deadline(t, TELNET_SILENCE, t->progress_at + limit);
         else if (probing)
-                telnet_fall_silent(t);
+                telnet_fall_silent(t, now);
         else
                 telnet_hung(t, has_all);
 }
@@ -236,32 +198,6 @@ static void on_silence(Telnet *t, usec_t now) {
 static void on_settle(Telnet *t, usec_t now _unused_) {
         telnet_reply_settle(&t->reply);
         telnet_heed_all(t);
-}
-
-static void on_poll(Telnet *t, usec_t now) {
-        Sender *s = t->link.sender;
-        uint64_t queued, before = sender_acked_at(s);
-        int r;
-
-        r = telnet_queued(t, &queued);
-        if (r < 0) {
-                telnet_lost(t, r, strerror(-r));
-                return;
-        }
-
-        sender_acked(s, sender_sent_at(s) - MIN(queued, telnet_unproven(t)), 0);
-        t->poll_interval = MIN(t->poll_interval * 2, TELNET_POLL_MAX);
-        if (sender_acked_at(s) > before) {
-                t->progress_at = now;
-                t->poll_interval = TELNET_POLL_MIN;
-        }
-
-        if (telnet_unproven(t) == 0)
-                return;
-        if (now - MIN(t->progress_at, now) >= sender_config(s)->hung_timeout)
-                telnet_hung(t, false);
-        else
-                telnet_set_deadline(t, TELNET_POLL, now + t->poll_interval);
 }
 
 static void on_resume(Telnet *t _unused_, usec_t now _unused_) {
@@ -272,7 +208,7 @@ void telnet_deadline(Telnet *t, TelnetDeadline which, usec_t now) {
         static void (*const handlers[])(Telnet *t, usec_t now) = {
                 [TELNET_SILENCE] = on_silence,
                 [TELNET_SETTLE] = on_settle,
-                [TELNET_POLL] = on_poll,
+                [TELNET_POLL] = telnet_poll,
                 [TELNET_RESUME] = on_resume,
         };
         static_assert(ELEMENTSOF(handlers) == _TELNET_DEADLINE_MAX, "handle every deadline");

@@ -43,7 +43,7 @@ static void account_lines(Telnet *t, Slice lines) {
         sender_sent(t->link.sender, lines.n);
         t->mid_line = lines.p[lines.n - 1] != '\n';
         if (t->memory->silent)
-                telnet_watch(t);
+                telnet_watch(t, sender_sent_at(t->link.sender) - lines.n);
 }
 
 static void account_version(Telnet *t, size_t n) {

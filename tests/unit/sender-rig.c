@@ -104,6 +104,8 @@ void rig_start(Rig *r, SenderConfig config) {
         }
         if (config.backoff.max == 0)
                 config.backoff = (Backoff) { .min = USEC_PER_MSEC, .max = 5 * USEC_PER_MSEC };
+        if (config.hold_time == 0)
+                config.hold_time = 10 * USEC_PER_MSEC;
 
         assert_int_equal(sender_new(&r->sender, r->event, r->ring, 0, &config, &events, r), 0);
 }

@@ -31,7 +31,7 @@ void rig_again(void **state); /* a fresh one, for the next row */
 
 Tsd *rig_tsd(Rig *r, const TsdRules *rules);
 
-/* A sender for the servers `config` names, or else for those of the rig; its back-off is short. */
+/* A sender for the servers `config` names, or else for those of the rig; its times are short. */
 void rig_start(Rig *r, SenderConfig config);
 void rig_send(Rig *r, unsigned n); /* so many lines more */
 

@@ -55,8 +55,9 @@ int telnet_receive(Telnet *t _unused_) {
         return 0;
 }
 
-void telnet_watch(Telnet *t) {
+void telnet_watch(Telnet *t, uint64_t from) {
         assert_true(t->memory->silent);
+        assert_true(from < t->link.sender->sent);
         t->link.sender->n_watched++;
 }
 

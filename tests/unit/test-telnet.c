@@ -73,6 +73,29 @@ static void test_never_answers(void **state) {
         assert_int_equal(t->n_accepted, 2);
 }
 
+/* It hangs for less than the hold time and is killed: what only its kernel had is sent again. */
+static void test_mute_and_killed(void **state) {
+        Rig *r = *state;
+        Tsd *t = rig_tsd(r, &(TsdRules) { .answer = TSD_MUTE });
+
+        r->trusting = true;
+        rig_start(r, (SenderConfig) { .probe_timeout = USEC_PER_MSEC, .hold_time = FOR_EVER });
+        rig_send(r, 3000); /* less than a quarter of the queue */
+        run_until(r, t->n_taken == 3000);
+        assert_int_equal(rig_acked(r), 0);
+
+        tsd_kill(t, true);
+        tsd_restart(t);
+        run_until(r, t->n_again == 3000);
+        assert_int_equal(rig_acked(r), 0);
+
+        /* More than that is not held. */
+        rig_send(r, 50000);
+        run_until(r, t->n_taken == 53000 && r->written == r->wanted);
+        run_until(r, ring_used(r->ring) <= ring_size(r->ring) / 4 + LINE_N);
+        assert_true(ring_used(r->ring) > ring_size(r->ring) / 4 - 2 * LINE_N);
+}
+
 /* Slow the first time, it is taken for one that never answers; its answer corrects that. */
 static void test_answers_late(void **state) {
         Rig *r = *state;
@@ -270,10 +293,10 @@ static void test_read_only(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_answers),       TEST(test_never_answers),  TEST(test_answers_late),
-                TEST(test_answers_vary),  TEST(test_reads_nothing),  TEST(test_takes_no_more),
-                TEST(test_hangs_later),   TEST(test_refused),        TEST(test_refused_and_dead),
-                TEST(test_throttled),     TEST(test_read_only),
+                TEST(test_answers),       TEST(test_never_answers), TEST(test_mute_and_killed),
+                TEST(test_answers_late),  TEST(test_answers_vary),  TEST(test_reads_nothing),
+                TEST(test_takes_no_more), TEST(test_hangs_later),   TEST(test_refused),
+                TEST(test_refused_and_dead), TEST(test_throttled),  TEST(test_read_only),
         };
 
         return run_tap(tests);
