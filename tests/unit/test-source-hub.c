@@ -32,8 +32,8 @@ static void run_until_idle(Rig *rig) {
         } while (rig_run(rig) > 0 || !timer_is_off(rig));
 }
 
-/* Every wake-up is a tick, or an event of a source that was armed, which takes a tick: so there are two a tick at
- * most, and ticks come no closer together than the clock allows. */
+/* Every wake-up is a tick, or an event of a source that was armed, which takes a tick: so there are two a
+ * tick at most, and ticks come no closer together than the clock allows. */
 static void test_small_writes_wake_seldom(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = rig_new();
         _cleanup_(sink_done) Sink sink = {};
@@ -108,8 +108,9 @@ static void fill_pipe(int fd) {
 static void test_a_flood_does_not_starve(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = rig_new();
         _cleanup_(sink_done) Sink slow = {}, flood = {}, also = {};
-        _cleanup_(close_fdp) int a = rig_pipe(&rig, SOURCE_FIFO, &flood), b = rig_pipe(&rig, SOURCE_FIFO, &also),
-                                 c = rig_pipe(&rig, SOURCE_FIFO, &slow);
+        _cleanup_(close_fdp) int a = rig_pipe(&rig, SOURCE_FIFO, &flood);
+        _cleanup_(close_fdp) int b = rig_pipe(&rig, SOURCE_FIFO, &also);
+        _cleanup_(close_fdp) int c = rig_pipe(&rig, SOURCE_FIFO, &slow);
 
         for (unsigned i = 0; i < 100; i++) {
                 size_t n_flood = flood.lines.n, n_also = also.lines.n;
@@ -168,7 +169,7 @@ static size_t resume_and_refuse(void *userdata, Slice lines) {
 }
 
 static void test_resume_within_lines_is_not_lost(void **state _unused_) {
-        static const SourceOps ops = { .lines = resume_and_refuse, .too_long = sink_too_long, .end = sink_end };
+        static const SourceOps ops = { resume_and_refuse, sink_too_long, sink_end };
         _cleanup_(rig_done) Rig rig = rig_new();
         _cleanup_(sink_done) Sink sink = {};
         _cleanup_(close_fdp) int fd = rig_pipe(&rig, SOURCE_FIFO, &sink);
@@ -180,6 +181,34 @@ static void test_resume_within_lines_is_not_lost(void **state _unused_) {
 }
 
 /* The last writer of a pipe that has long been empty goes: that alone must wake the loop. */
+/* One write(2) larger than the pipe, behind half a line: its writer waits for room, and has woken nobody. */
+static void test_large_write_behind_half_a_line(void **state _unused_) {
+        _cleanup_(rig_done) Rig rig = rig_new();
+        _cleanup_(sink_done) Sink sink = {};
+        _cleanup_(buffer_done) Buffer rest = {};
+        _cleanup_(close_fdp) int fd = rig_pipe(&rig, SOURCE_FIFO, &sink);
+        usec_t deadline = clock_usec(CLOCK_MONOTONIC) + DEADLINE;
+        int status;
+        pid_t pid;
+
+        rig_write(&rig, fd, SLICE("half"));
+        run_until_idle(&rig);
+        while (rest.n < 3 * SOURCE_PIPE_SIZE)
+                assert_int_equal(buffer_add(&rest, SLICE(" a line\n")), 0);
+
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+                _exit(fcntl(fd, F_SETFL, 0) < 0 || write(fd, rest.data, rest.n) != (ssize_t) rest.n);
+
+        while (sink.lines.n < rest.n + 4) {
+                assert_true(clock_usec(CLOCK_MONOTONIC) < deadline);
+                assert_true(sd_event_run(rig.event, USEC_PER_SEC) >= 0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
 static void test_end_of_an_idle_pipe(void **state _unused_) {
         static const char *const before[] = { "", "whole\n", "whole\nhalf", "half" };
 
@@ -202,13 +231,13 @@ static void test_end_of_an_idle_pipe(void **state _unused_) {
 
 static void test_a_file_needs_no_ticks(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = rig_new();
-        _cleanup_(sink_done) Sink sink = { .room = SIZE_MAX };
+        _cleanup_(sink_done) Sink sink = {};
         int fd = memfd_create("test", MFD_CLOEXEC);
 
         for (unsigned i = 0; i < 100000; i++)
                 assert_int_equal(write(fd, "0123456789\n", 11), 11);
         assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-        assert_int_equal(source_new(&sink.source, rig.hub, fd, SOURCE_PIPE, "file", &sink_ops, &sink), 0);
+        rig_add(&rig, fd, SOURCE_PIPE, &sink);
         rig_run(&rig);
         assert_int_equal(sink.n_ends, 1);
         assert_int_equal(sink.lines.n, 1100000);
@@ -371,7 +400,7 @@ static void test_pipe_quota(void **state _unused_) {
                 if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
                                        setresuid(65534, 65534, 65534) < 0))
                         _exit(2);
-                run_many(); /* a failed assertion goes on with the tests after this one, of which there are none */
+                run_many(); /* a failed assertion goes on with the next test, and this is the last one */
                 _exit(0);
         }
 
@@ -387,6 +416,7 @@ int main(void) {
                 cmocka_unit_test(test_a_flood_does_not_starve),
                 cmocka_unit_test(test_a_little_room_goes_round),
                 cmocka_unit_test(test_resume_within_lines_is_not_lost),
+                cmocka_unit_test(test_large_write_behind_half_a_line),
                 cmocka_unit_test(test_end_of_an_idle_pipe),
                 cmocka_unit_test(test_a_file_needs_no_ticks),
                 cmocka_unit_test(test_freed_in_its_own_callback),
