@@ -19,6 +19,7 @@ typedef struct Lane {
         Dedup *dedup;
         CollectorStats stats;
         usec_t last_line;        /* CLOCK_REALTIME of the last line received, microseconds; 0: none yet */
+        uint64_t cpu_usec;       /* used by the collector's runs that are over, microseconds */
         RateLimit log_limit;
 } Lane;
 

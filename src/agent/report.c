@@ -38,7 +38,8 @@ static void add(Lines *l, const char *metric, uint64_t value) {
 }
 
 static void add_collector(Lines *l, const RunnerCollector *c) {
-        Usage usage;
+        Usage usage = {};
+        bool running = c->pid > 0 && usage_of(c->pid, &usage) >= 0;
 
         (void) tag_value(l->value, c->name);
         add(l, "collector.lines_sent", c->stats->sent);
@@ -49,10 +50,9 @@ static void add_collector(Lines *l, const RunnerCollector *c) {
         add(l, "collector.runs", c->stats->runs);
         add(l, "collector.failures", c->stats->failures);
         add(l, "collector.kills", c->stats->kills);
-        if (c->pid > 0 && usage_of(c->pid, &usage) >= 0) {
-                add(l, "collector.cpu_usec", usage.cpu_usec);
+        add(l, "collector.cpu_usec", c->cpu_usec + usage.cpu_usec);
+        if (running)
                 add(l, "collector.memory_bytes", usage.memory_bytes);
-        }
 }
 
 static void add_server(Lines *l, const char *url, const SenderStats *s) {

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "agent/run.h"
@@ -170,13 +171,19 @@ void run_stop(Run *r) {
         (void) arm(r, LINGER_POLL_USEC);
 }
 
+static usec_t timeval_usec(struct timeval t) {
+        return (usec_t) t.tv_sec * USEC_PER_SEC + (usec_t) t.tv_usec;
+}
+
 static int on_exit_event(sd_event_source *s, int fd _unused_, uint32_t revents _unused_, void *userdata) {
+        struct rusage usage = {};
         Run *r = userdata;
 
-        if (waitpid(r->child.pid, &r->wait_status, WNOHANG) == 0)
+        if (wait4(r->child.pid, &r->wait_status, WNOHANG, &usage) == 0)
                 return 0;
 
         r->exited = true;
+        r->lane->cpu_usec += timeval_usec(usage.ru_utime) + timeval_usec(usage.ru_stime);
         (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
         if (r->stop_at == 0)
                 (void) arm(r, LAST_READ_USEC);

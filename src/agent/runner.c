@@ -259,6 +259,7 @@ RunnerCollector runner_collector(const Runner *r, size_t i, usec_t now) {
                 .next = waiting ? left : USEC_INFINITY,
                 .kill_in = waiting ? USEC_INFINITY : left,
                 .interval_sec = c->item.interval_sec,
+                .cpu_usec = c->lane->cpu_usec,
                 .n_series = dedup_n_series(c->lane->dedup),
                 .pid = c->run ? run_pid(c->run) : 0,
                 .stopping = c->schedule.phase == SCHEDULE_STOPPING,

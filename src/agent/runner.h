@@ -15,6 +15,7 @@ typedef struct RunnerCollector {
         usec_t next;                         /* until its next start, microseconds; USEC_INFINITY: not waiting */
         usec_t kill_in;                      /* until it is stopped if nothing happens; USEC_INFINITY: not running */
         uint64_t interval_sec;
+        uint64_t cpu_usec;                   /* of its runs that are over, microseconds */
         size_t n_series;
         pid_t pid;                           /* 0: not running */
         bool stopping, off;                  /* off: failed or not for this host, tried again later */
