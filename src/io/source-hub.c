@@ -5,9 +5,13 @@
  * An armed source is in epoll, edge-triggered. Its event serves it and takes it out of there; from then
  * on one timer serves all such sources together, every tick, until one has brought nothing new for a
  * whole tick and is armed again. To be armed with half a line, or with a hang-up that means nothing,
- * costs one event that finds nothing, and half a line four looks a second. Who has more than its budget is served again at the loop's next
+ * costs one event that finds nothing. Who has more than its budget is served again at the loop's next
  * turn, behind all others that are due. Where a pipe is found half full at a tick, its writer may have to
- * wait for us, and ticks follow each other faster. */
+ * wait for us, and ticks follow each other faster.
+ *
+ * The edge of an armed source with half a line may never come: a write(2) that fills the rest of the pipe
+ * waits for room without having woken anybody, as the kernel's pipe_write() does that only where it found
+ * the pipe empty. So such sources are looked at, soon after they are armed and then ever less often. */
 
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -31,9 +35,13 @@ static bool source_arm(Source *s, bool on) {
         return s->io && sd_event_source_set_enabled(s->io, on ? SD_EVENT_ON : SD_EVENT_OFF) >= 0;
 }
 
-static void hub_arm_halves(SourceHub *h) {
-        h->watching_halves = sd_event_source_set_time_relative(h->halves, SOURCE_HALVES) >= 0 &&
-                             sd_event_source_set_enabled(h->halves, SD_EVENT_ONESHOT) >= 0;
+static void hub_watch_halves(SourceHub *h, usec_t interval) {
+        if (h->halves_interval == interval)
+                return; /* is being watched so: others that come do not put it off */
+
+        h->halves_interval = interval;
+        (void) sd_event_source_set_time_relative(h->halves, interval);
+        (void) sd_event_source_set_enabled(h->halves, SD_EVENT_ONESHOT);
 }
 
 static void source_set_state(Source *s, SourceState state) {
@@ -43,40 +51,45 @@ static void source_set_state(Source *s, SourceState state) {
                 (void) source_arm(s, false);
         if (state == SOURCE_GATHERING)
                 s->fresh = s->hub->ticking;
-        if (state == SOURCE_ARMED && s->left > 0 && !s->hub->watching_halves)
-                hub_arm_halves(s->hub);
+        if (state == SOURCE_ARMED && s->left > 0)
+                hub_watch_halves(s->hub, SOURCE_HALVES_MIN);
 
         TAILQ_REMOVE(&s->hub->lists[s->state], s, list);
         TAILQ_INSERT_TAIL(&s->hub->lists[state], s, list);
         s->state = state;
 }
 
-/* Writers to a pipe that is not empty wake nobody before they wait for room themselves: the kernel's pipe_write()
- * does that only where it found the pipe empty. So a write(2) larger than the pipe, behind half a line, would wait
- * for us while we wait for its edge. Hence this look at what is armed with half a line. */
-static void hub_watch_halves(SourceHub *h) {
+/* true: there are such that have nothing new. */
+static bool hub_look_at_halves(SourceHub *h) {
+        bool any = false;
         Source *next;
 
-        h->watching_halves = false;
         for (Source *s = TAILQ_FIRST(&h->lists[SOURCE_ARMED]); s; s = next) {
                 next = TAILQ_NEXT(s, list);
                 if (s->left == 0)
                         continue;
                 if (source_survey(s) == s->left)
-                        h->watching_halves = true;
+                        any = true;
                 else
                         source_set_state(s, SOURCE_DUE);
         }
+
+        return any;
+}
+
+void source_hub_look(SourceHub *h) {
+        usec_t interval = TAKE(h->halves_interval);
+
+        if (hub_look_at_halves(h))
+                hub_watch_halves(h, MIN(interval * 2, SOURCE_HALVES_MAX));
+        hub_schedule(h);
 }
 
 static int on_halves(sd_event_source *e _unused_, uint64_t usec _unused_, void *userdata) {
         SourceHub *h = userdata;
 
         h->wakeups++;
-        hub_watch_halves(h);
-        if (h->watching_halves)
-                hub_arm_halves(h);
-        hub_schedule(h);
+        source_hub_look(h);
         return 0;
 }
 
@@ -265,8 +278,8 @@ int source_hub_new(SourceHub **ret, sd_event *event) {
         (void) sd_event_source_set_description(h->tick, "source-tick");
         (void) sd_event_source_set_enabled(h->tick, SD_EVENT_OFF);
 
-        r = sd_event_add_time_relative(event, &h->halves, CLOCK_MONOTONIC, SOURCE_HALVES, SOURCE_HALVES / 10,
-                                       on_halves, h);
+        r = sd_event_add_time_relative(event, &h->halves, CLOCK_MONOTONIC, SOURCE_HALVES_MIN,
+                                       SOURCE_HALVES_MIN / 10, on_halves, h);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(h->halves, "source-halves");

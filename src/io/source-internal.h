@@ -21,8 +21,9 @@
 
 static_assert(SOURCE_CHUNK > POINT_RAW_MAX, "an over-long line must be seen to be one");
 
-/* How often an armed source with half a line is looked at, should its event never come. */
-#define SOURCE_HALVES (250 * USEC_PER_MSEC)
+/* From look to look at armed sources with half a line. */
+#define SOURCE_HALVES_MIN (250 * USEC_PER_MSEC)
+#define SOURCE_HALVES_MAX (8 * USEC_PER_SEC)
 
 typedef enum SourceState {
         SOURCE_ARMED,     /* waits for an event */
@@ -48,7 +49,7 @@ typedef TAILQ_HEAD(SourceList, Source) SourceList;
 struct SourceHub {
         sd_event *event;
         sd_event_source *tick, *turn, *halves;
-        bool watching_halves;
+        usec_t halves_interval; /* between looks at half lines; 0: there are none */
         usec_t interval; /* between ticks: shorter than SOURCE_TICK_MAX while a pipe fills up within it */
         bool ticking;
         bool crowded;    /* since the last tick a pipe was found at least half full */
@@ -100,4 +101,7 @@ size_t pipe_grow(int fd, size_t size); /* as far as is permitted; returns the si
 void source_hub_add(SourceHub *h, Source *s);    /* served at the next turn */
 void source_hub_remove(SourceHub *h, Source *s);
 int source_hub_watch(SourceHub *h, Source *s, const char *name); /* makes s->io, off; NULL: epoll refuses */
-void source_hub_turn(SourceHub *h, bool tick);   /* for tests that do not wait for the clock */
+
+/* What timers do, for tests that do not wait for the clock. */
+void source_hub_turn(SourceHub *h, bool tick);
+void source_hub_look(SourceHub *h); /* at half lines */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One source: a chunk of what it holds is brought into the hub's buffer, cut into whole lines, over-long lines
- * and a half one at the end, and only what was taken of it leaves the pipe.
+/* One source: a chunk of what it holds is brought into the hub's buffer, cut into whole lines, over-long
+ * lines and a half one at the end, and only what was taken of it leaves the pipe.
  *
- * Half a line stays in the pipe. A pipe that is too small for that (without privileges the quota can leave it two
- * pages) would never let its writer finish the line: there the half line moves into memory of the source.
- * What is no pipe can only be read, so all of it goes that way. */
+ * Half a line stays in the pipe. A pipe that is too small for that (without privileges the quota can
+ * leave it two pages) would never let its writer finish the line: there the half line moves into memory
+ * of the source. What is no pipe can only be read, so all of it goes that way. */
 
 #include <fcntl.h>
 #include <poll.h>
@@ -28,8 +28,8 @@ size_t pipe_grow(int fd, size_t size) {
         return now < 0 ? 0 : (size_t) now;
 }
 
-/* A pipe is full when its pages are, and a write that does not fit into the rest of a page begins another: two
- * neighbours hold more than one page between them, the first page may be all but consumed. */
+/* A pipe is full when its pages are, and a write that does not fit into the rest of a page begins
+ * another: two neighbours hold more than one page between them, the first page may be all but consumed. */
 static size_t pipe_holds(size_t size) {
         size_t page = (size_t) sysconf(_SC_PAGESIZE);
 
@@ -81,8 +81,8 @@ static void pipe_consume(Source *s, size_t n) {
         }
 }
 
-/* Reads once what is no pipe, without blocking whatever the descriptor's mode: that one belongs to all who share it,
- * as with a terminal. */
+/* Reads once what is no pipe, without blocking whatever the descriptor's mode: that one belongs to all
+ * who share it, as with a terminal. */
 static size_t other_read(Source *s, char *to, size_t max) {
         struct pollfd p = { .fd = s->fd, .events = POLLIN };
         ssize_t n;
@@ -97,8 +97,8 @@ static size_t other_read(Source *s, char *to, size_t max) {
         return n < 0 ? 0 : (size_t) n;
 }
 
-/* Brings what is new, behind what is carried, into the hub's buffer. The bytes there, 0: nothing new. *ret_more:
- * there may be more behind them. */
+/* Brings what is new, behind what is carried, into the hub's buffer. The bytes there, 0: nothing new.
+ * *ret_more: there may be more behind them. */
 static size_t source_fill(Source *s, bool *ret_more) {
         size_t room = SOURCE_CHUNK - s->carry_n, available, n;
         char *behind = s->hub->chunk + s->carry_n;
@@ -128,7 +128,8 @@ static size_t whole_lines(Slice s) {
         size_t n = 0;
 
         for (;;) {
-                const char *newline = n < s.n ? memrchr(s.p + n, '\n', MIN(s.n - n, (size_t) POINT_RAW_MAX + 1)) : NULL;
+                size_t window = MIN(s.n - n, (size_t) POINT_RAW_MAX + 1);
+                const char *newline = window > 0 ? memrchr(s.p + n, '\n', window) : NULL;
 
                 if (!newline)
                         return n;
@@ -202,8 +203,8 @@ static void source_carry(Source *s, Slice half) {
         pipe_consume(s, in_pipe);
 }
 
-/* Notes what is left of a chunk: half a line, or what was refused. `stuck`: there is more behind it, and this is all
- * that can be seen of it at once. */
+/* Notes what is left of a chunk: half a line, or what was refused. `stuck`: there is more behind it, and
+ * this is all that can be seen of it at once. */
 static void source_keep(Source *s, Slice rest, bool refused, bool stuck) {
         if (!s->is_pipe) {
                 memcpy(s->carry, rest.p, rest.n);

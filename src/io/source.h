@@ -3,17 +3,18 @@
 
 /* Whole lines from pipes and FIFOs: peek, commit, consume.
  *
- * tee(2) copies what a pipe holds into a private pipe without taking it; that is read, the whole lines of it
- * are handed up, and only what was taken is spliced out of the pipe, into /dev/null. Until then it stays
- * where it is, so kill -9 at any instruction loses nothing, and half a line simply waits for its rest.
+ * tee(2) copies what a pipe holds into a private pipe without taking it; that is read, the whole lines of
+ * it are handed up, and only what was taken is spliced out of the pipe, into /dev/null. Until then it
+ * stays where it is, so kill -9 at any instruction loses nothing, and half a line simply waits for its
+ * rest.
  *
- * A pipe too small to hold the longest line (without privileges the kernel's quota may leave it two pages) cannot keep
- * half of it either: that half then moves into memory, and dies with the process. So does what comes from a file, a
- * terminal or a socket, which can only be read.
+ * A pipe too small to hold the longest line (without privileges the kernel's quota may leave it two
+ * pages) cannot keep half of it either: that half then moves into memory, and dies with the process. So
+ * does what comes from a file, a terminal or a socket, which can only be read.
  *
- * Sources wake the loop once (edge-triggered), then are left alone and served together, every 10 ms, as long as
- * lines keep coming: at most about 100 wake-ups a second however small the writes. Each has a budget of bytes a
- * turn, so that one that floods does not starve the others. */
+ * Sources wake the loop once (edge-triggered), then are left alone and served together, every 10 ms, as
+ * long as lines keep coming: at most about 100 wake-ups a second however small the writes. Each has a
+ * budget of bytes a turn, so that one that floods does not starve the others. */
 
 #include <systemd/sd-event.h>
 
@@ -48,30 +49,31 @@ DEFINE_CLEANUP(SourceHub *, source_hub_free);
 /* There is room again: sources that were refused are served at the loop's next turn. */
 void source_hub_resume(SourceHub *h);
 
-/* Serves every source until what it holds now has been taken or the queue is full, without regard to budget: for a
- * clean stop. Also says the end() that is due. true: nothing is left but half lines; false: the queue is full, or
- * somebody still writes. Not from within a callback. */
+/* Serves every source until what it holds now has been taken or the queue is full, without regard to
+ * budget: for a clean stop. Also says the end() that is due. true: nothing is left but half lines; false:
+ * the queue is full, or somebody still writes. Not from within a callback. */
 bool source_hub_drain(SourceHub *h);
 
 uint64_t source_hub_wakeups(const SourceHub *h); /* how often the loop was woken for sources */
 
-/* `fd` is the reading end of a pipe or FIFO, grown to 1 MiB or as far as is permitted; for SOURCE_PIPE it may also be a
- * file, a terminal or a socket. Whether it blocks does not matter. Taken on success only. `name` is copied. The
- * first turn serves it without waiting for an event: what it holds already is found.
+/* `fd` is the reading end of a pipe or FIFO, grown to 1 MiB or as far as is permitted; for SOURCE_PIPE it
+ * may also be a file, a terminal or a socket. Whether it blocks does not matter. Taken on success only.
+ * `name` is copied. The first turn serves it without waiting for an event: what it holds already is found.
  * -EINVAL: SOURCE_FIFO for what is none; -errno of fstat(2), epoll_ctl(2). */
 int source_new(Source **ret, SourceHub *h, int fd, SourceType type, const char *name, const SourceOps *ops,
                void *userdata);
-/* NULL-safe, returns NULL; closes the fd, leaves what was not taken. Any callback may free any source, its own too:
- * the bytes that callback returns are still consumed. */
+/* NULL-safe, returns NULL; closes the fd, leaves what was not taken. Any callback may free any source,
+ * its own too: the bytes that callback returns are still consumed. */
 Source *source_free(Source *s);
 DEFINE_CLEANUP(Source *, source_free);
 
 int source_fd(const Source *s);           /* borrowed */
 usec_t source_last_line(const Source *s); /* CLOCK_MONOTONIC of the last line taken; 0: none yet */
-bool source_is_blocked(const Source *s);  /* refused, and not offered again yet: its silence is not its own */
+bool source_is_blocked(const Source *s);  /* refused, not offered again yet: its silence is not its own */
 size_t source_pipe_size(const Source *s); /* bytes; 0: no pipe */
 
-/* Is it in the middle of an over-long line? Already true in too_long(), when nothing of that line is consumed: whoever
- * notes it then can set it again after a crash, and the rest of the line is not taken for a fresh one. */
+/* Is it in the middle of an over-long line? Already true in too_long(), when nothing of that line is
+ * consumed: whoever notes it then can set it again after a crash, and the rest of the line is not taken
+ * for a fresh one. */
 bool source_is_discarding(const Source *s);
 void source_set_discarding(Source *s, bool discarding);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What bringing a line in costs, beside a plain read(64 KiB) loop over the same pipe: the processor time of the reading
- * process per line (user and system), and how often it woke. A child writes, in large writes or a line at a
- * time, as fast as it can or at a given rate; nothing is done with the lines. */
+/* What bringing a line in costs, beside a plain read(64 KiB) loop over the same pipe: the processor time
+ * of the reading process per line (user and system), and how often it woke. A child writes, in large
+ * writes or a line at a time, as fast as it can or at a given rate; nothing is done with the lines. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -147,8 +147,10 @@ static int run(const Bench *b, Reader reader, Result *best) {
         cpu = cpu_usec();
         wakeups = waits();
         r = reader(fds[0], &bytes);
-        *best = (Result) { MIN(best->cpu, (double) (cpu_usec() - cpu) * 1000 / b->n_lines),
-                           MIN(best->wall, (double) (clock_usec(CLOCK_MONOTONIC) - wall) * 1000 / b->n_lines),
+        cpu = cpu_usec() - cpu;
+        wall = clock_usec(CLOCK_MONOTONIC) - wall;
+        *best = (Result) { MIN(best->cpu, (double) cpu * 1000 / b->n_lines),
+                           MIN(best->wall, (double) wall * 1000 / b->n_lines),
                            MIN(best->wakeups, waits() - wakeups) };
         (void) waitpid(pid, NULL, 0);
 
@@ -170,8 +172,10 @@ int main(void) {
                         if (run(b, read_plainly, &plain) < 0 || run(b, read_as_source, &source) < 0)
                                 return EXIT_FAILURE;
 
-                printf("%-23s source %6.1f ns CPU/line (%6.1f wall, %7ld waits), plain read %6.1f (%6.1f, %7ld)\n",
-                       b->name, source.cpu, source.wall, source.wakeups, plain.cpu, plain.wall, plain.wakeups);
+                printf("%-23s source %6.1f ns CPU/line (%7.1f wall, %6ld waits), "
+                       "plain read %6.1f (%7.1f, %6ld)\n",
+                       b->name, source.cpu, source.wall, source.wakeups, plain.cpu, plain.wall,
+                       plain.wakeups);
         }
 
         return EXIT_SUCCESS;

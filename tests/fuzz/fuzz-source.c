@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A writer, a source and a queue that is full at times, as the input says: writes of any size, over-long lines, turns
- * of the loop and refusals in any order, through pipes of several sizes and a socket. In the end the lines handed up,
- * the over-long ones and the rest are what the simplest splitter finds in the same bytes. */
+/* A writer, a source and a queue that is full at times, as the input says: writes of any size, over-long
+ * lines, turns of the loop and refusals in any order, through pipes of several sizes and a socket. In the
+ * end the lines handed up, the over-long ones and the rest are what the simplest splitter finds in the
+ * same bytes. */
 
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the tests of sources share: a source with its loop and writer, and a sink that notes what it is given. */
+/* What the tests of sources share: a source with its loop and writer, and a sink that notes what it is
+ * given. */
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -77,13 +78,17 @@ static inline void rig_done(Rig *rig) {
         rig->event = sd_event_unref(rig->event);
 }
 
+static inline void rig_add(Rig *rig, int fd, SourceType type, Sink *sink) {
+        sink->room = SIZE_MAX;
+        assert_int_equal(source_new(&sink->source, rig->hub, fd, type, "test", &sink_ops, sink), 0);
+}
+
 /* A source on the reading end of a new pipe. Returns the writing end, non-blocking. */
 static inline int rig_pipe(Rig *rig, SourceType type, Sink *sink) {
         int fds[2];
 
         assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-        sink->room = SIZE_MAX;
-        assert_int_equal(source_new(&sink->source, rig->hub, fds[0], type, "test", &sink_ops, sink), 0);
+        rig_add(rig, fds[0], type, sink);
         return fds[1];
 }
 
@@ -101,7 +106,8 @@ static inline bool rig_is_quiet(const Rig *rig) {
         return TAILQ_EMPTY(&rig->hub->lists[SOURCE_GATHERING]) && TAILQ_EMPTY(&rig->hub->lists[SOURCE_DUE]);
 }
 
-/* Runs until every source waits for an event, is refused or has ended; makes ticks itself, so that no time passes. */
+/* Runs until every source waits for an event, is refused or has ended; makes ticks itself, so that no
+ * time passes. */
 static inline void rig_settle(Rig *rig) {
         for (;;) {
                 rig_run(rig);

@@ -2,9 +2,10 @@
 
 /* kill -9 of the reading process, hundreds of times at random moments, while a writer goes on.
  *
- * The pipe outlives its readers, as one in systemd's fd store does. Each reader commits what it takes to shared memory,
- * as the ring does: bytes first, then the count. What is there in the end must be every line, whole and in order;
- * a new reader may only begin where the last commit ended, or at its beginning: killed between commit and splice. */
+ * The pipe outlives its readers, as one in systemd's fd store does. Each reader commits what it takes to
+ * shared memory, as the ring does: bytes first, then the count. What is there in the end must be every
+ * line, whole and in order; a new reader may only begin where the last commit ended, or at its beginning:
+ * killed between commit and splice. */
 
 #include <sched.h>
 #include <stdio.h>
@@ -151,15 +152,19 @@ static void check_lines(Slice lines, size_t *i) {
         assert_int_equal(lines.n, 0);
 }
 
+static Slice commit_slice(const Shared *shared, const Commit *c) {
+        return (Slice) { shared->log + c->begin, c->end - c->begin };
+}
+
 static size_t check(const Shared *shared, unsigned *ret_repeated) {
         size_t due = 0, begun = 0;
 
         for (size_t k = 0; k < shared->n_commits; k++) {
                 const Commit *c = shared->commits + k, *last = k > 0 ? c - 1 : NULL;
-                Slice lines = { shared->log + c->begin, c->end - c->begin };
+                Slice lines = commit_slice(shared, c);
 
                 if (last && last->reader != c->reader &&
-                    slice_starts_with(lines, (Slice) { shared->log + last->begin, last->end - last->begin })) {
+                    slice_starts_with(lines, commit_slice(shared, last))) {
                         due = begun;
                         ++*ret_repeated;
                 }
@@ -171,8 +176,8 @@ static size_t check(const Shared *shared, unsigned *ret_repeated) {
 }
 
 static void test_kill(void **state _unused_) {
-        Shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-                              -1, 0);
+        Shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         usec_t deadline = clock_usec(CLOCK_MONOTONIC) + DEADLINE;
         unsigned repeated = 0;
         size_t n_lines;
@@ -192,7 +197,8 @@ static void test_kill(void **state _unused_) {
         assert_int_equal(kill(writer, SIGKILL), 0);
         assert_int_equal(waitpid(writer, NULL, 0), writer);
         n_lines = check(shared, &repeated);
-        print_message("# %zu lines in %zu commits, %u of them begun again\n", n_lines, shared->n_commits, repeated);
+        print_message("# %zu lines in %zu commits, %u of them begun again\n", n_lines, shared->n_commits,
+                      repeated);
         assert_in_range(repeated, N_KILLS / 4, N_KILLS); /* all that died between commit and splice */
 
         close_fdp(&fds[0]);

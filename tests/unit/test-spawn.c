@@ -36,7 +36,7 @@ static void print_signals(void) {
         (void) sigprocmask(SIG_BLOCK, NULL, &mask);
         for (int sig = 1; sig < SIGRTMIN; sig++)
                 if (sigismember(&mask, sig) == 1 ||
-                    (sigaction(sig, NULL, &action) >= 0 && action.sa_handler != SIG_DFL))
+                    (sigaction(sig, NULL, &action) >= 0 && action.sa_handler == SIG_IGN))
                         printf("%d ", sig);
 }
 

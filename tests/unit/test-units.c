@@ -286,7 +286,7 @@ static void test_manager_that_goes(void **state _unused_) {
 /* Somebody listens and says nothing: given up after the second that units_open() has for it. */
 static void test_manager_that_is_silent(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = {};
-        _cleanup_(close_fdp) int fd = rig_listen(&rig);
+        _cleanup_(close_fdp) _unused_ int fd = rig_listen(&rig);
 
         assert_int_equal(units_open(&rig.units, rig.event), -ETIMEDOUT);
         assert_null(rig.units);
