@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -83,12 +84,29 @@ class Agent:
         self.args = [str(a) for a in args]
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen([executable(), *self.args], stdin=stdin, stdout=stdout or out, stderr=err,
-                                            cwd=self.folder, **options)
+                                            bufsize=0, cwd=self.folder, **options)
         self.pid = self.process.pid
 
-    @property
-    def stdin(self):
-        return self.process.stdin
+    def feed(self, data, end=False):
+        """Writes all of it to its standard input; `end` closes that. Fails where nothing is taken for long."""
+        fd = self.process.stdin.fileno()
+        os.set_blocking(fd, False)
+        left = memoryview(data)
+        while left:
+            if not select.select([], [fd], [], DEADLINE)[1]:
+                raise AssertionError(f"tcollector takes no input\n{self.told()}")
+            try:
+                left = left[os.write(fd, left):]
+            except BlockingIOError:
+                pass
+            except BrokenPipeError:
+                self.wait()
+                raise AssertionError(f"tcollector has ended with status {self.status()}\n{self.told()}") from None
+        if end:
+            self.end_input()
+
+    def end_input(self):
+        self.process.stdin.close()
 
     def stdout(self):
         return self.stdout_path.read_bytes()
@@ -171,10 +189,7 @@ class Agent:
                 self.signal(signal.SIGKILL)
                 self.process.wait()
         if self.process.stdin:
-            try:
-                self.process.stdin.close()
-            except BrokenPipeError:
-                pass
+            self.process.stdin.close()
 
 
 class TestCase(unittest.TestCase):
@@ -228,11 +243,7 @@ class TestCase(unittest.TestCase):
         options.setdefault("stdin", subprocess.DEVNULL if input is None else subprocess.PIPE)
         agent = self.agent(*args, **options)
         if input is not None:
-            try:
-                agent.stdin.write(input)
-                agent.stdin.close()
-            except BrokenPipeError:
-                pass  # it did not want all of it; its status tells
+            agent.feed(input, end=True)
         agent.wait()
         return agent
 

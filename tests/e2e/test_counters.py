@@ -267,12 +267,11 @@ class Counters(harness.TestCase):
         agent = self.agent("-s", "-v", "--dry-run", "--namespace-prefix", PREFIX, "--max-tags", MAX_TAGS,
                            *(f"--tag={k}={v}" for k, v in AGENT_TAGS.items()), stdin=subprocess.PIPE)
         for _ in range(N_LINES // 1000):
-            agent.stdin.write(g.lines(1000))
-        agent.stdin.flush()
+            agent.feed(g.lines(1000))
         wanted = "".join(g.out)
         agent.wait_for(lambda: os.stat(agent.stdout_path).st_size >= len(wanted), "all lines are printed")
         memory = agent.peak_memory()
-        agent.stdin.close()
+        agent.end_input()
         self.assert_status(agent, 0)
 
         self.assertIsNone(difference(wanted, agent.stdout().decode()), agent.told())

@@ -120,11 +120,9 @@ class StandardInput(harness.TestCase):
 
     def test_a_line_comes_out_before_the_end(self):
         agent = self.agent("-s", "--dry-run", stdin=subprocess.PIPE)
-        agent.stdin.write(b"m 1700000000 5\nm 17000")
-        agent.stdin.flush()
+        agent.feed(b"m 1700000000 5\nm 17000")
         agent.wait_for(lambda: agent.stdout() == b"put m 1700000000 5\n", "the whole line is printed")
-        agent.stdin.write(b"00001 6\n")
-        agent.stdin.close()
+        agent.feed(b"00001 6\n", end=True)
         self.assert_status(agent, 0)
         self.assertEqual(b"put m 1700000000 5\nput m 1700000001 6\n", agent.stdout(), agent.told())
 

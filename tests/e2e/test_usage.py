@@ -202,15 +202,13 @@ class Taken(harness.TestCase):
     def test_log_to_a_file(self):
         log = self.folder / "log"
         agent = self.agent("-s", "-d", "--logfile", log, stdin=subprocess.PIPE)
-        agent.stdin.write(b"no point\n")
-        agent.stdin.flush()
+        agent.feed(b"no point\n")
         agent.wait_for(lambda: log.exists() and "no point" in log.read_text(), "the log is in the file")
         moved = self.folder / "log.moved"
         log.rename(moved)
         agent.signal(signal.SIGHUP)
         agent.wait_for(log.exists, "the log is a new file after SIGHUP")
-        agent.stdin.write(b"no point either\n")
-        agent.stdin.close()
+        agent.feed(b"no point either\n", end=True)
         self.assert_status(agent, 0)
         self.assertIn("no point either", log.read_text())
         self.assertNotIn("either", moved.read_text())
@@ -240,7 +238,7 @@ class Taken(harness.TestCase):
         agent = self.agent("-s", "-d", "-P", path, stdin=subprocess.PIPE)
         agent.wait_for(lambda: path.exists() and path.read_text(), "the pidfile is there")
         self.assertEqual(f"{agent.pid}\n", path.read_text())
-        agent.stdin.close()
+        agent.end_input()
         self.assert_status(agent, 0)
         self.assertFalse(path.exists())
 
