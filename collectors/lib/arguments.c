@@ -44,15 +44,14 @@ static const char *environment_name(const CollectorSpec *spec, char buf[static N
         return buf;
 }
 
-static const char help_head[] =
-        "Usage: %s [OPTION...]\n"
-        "%s\n"
-        "\n"
-        "  -h, --help                show this\n"
-        "      --version             show the version\n"
-        "      --once                one round, then exit\n"
-        "      --interval=SEC        a round every SEC seconds (default %u)\n"
-        "      --root=DIR            read from DIR instead of /\n";
+static const char help_head[] = "Usage: %s [OPTION...]\n"
+                                "%s\n"
+                                "\n"
+                                "  -h, --help                show this\n"
+                                "      --version             show the version\n"
+                                "      --once                one round, then exit\n"
+                                "      --interval=SEC        a round every SEC seconds (default %u)\n"
+                                "      --root=DIR            read from DIR instead of /\n";
 
 static const char help_tail[] =
         "\n"

@@ -156,8 +156,8 @@ static int run_rounds(Runner *u) {
                 if (root_fd < 0)
                         return EXIT_FAILURE;
 
-                u->out->time_sec = a->time_given ? a->time_sec + i * (a->interval / USEC_PER_SEC)
-                                                 : clock_usec(CLOCK_REALTIME) / USEC_PER_SEC;
+                u->out->time_sec = a->time_given ? a->time_sec + i * (a->interval / USEC_PER_SEC) :
+                                                   clock_usec(CLOCK_REALTIME) / USEC_PER_SEC;
                 r = run_round(u, i, root_fd);
                 if (r != 0)
                         return r;

@@ -80,8 +80,8 @@ usec_t round_next(usec_t begin, usec_t interval, usec_t now);
 /* The exit status. */
 int collector_run(const CollectorSpec *spec, int argc, char **argv);
 
-#define COLLECTOR_MAIN(spec)                                                                                \
-        int main(int argc, char **argv) {                                                                   \
-                return collector_run(&(spec), argc, argv);                                                  \
-        }                                                                                                   \
+#define COLLECTOR_MAIN(spec)                               \
+        int main(int argc, char **argv) {                  \
+                return collector_run(&(spec), argc, argv); \
+        }                                                  \
         struct _collector_main_needs_a_semicolon_

@@ -61,8 +61,8 @@ static char *python_path(const Collector *c) {
         char *text;
 
         /* "import lib.utils", "import utils" and "import collectors.lib.utils" are all in use. */
-        if (asprintf(&text, "PYTHONPATH=%s%s%.*s/lib:%.*s:%.*s/..", old ?: "", old && *old ? ":" : "", (int) dir.n,
-                     dir.p, (int) dir.n, dir.p, (int) dir.n, dir.p) < 0)
+        if (asprintf(&text, "PYTHONPATH=%s%s%.*s/lib:%.*s:%.*s/..", old ?: "", old && *old ? ":" : "",
+                     (int) dir.n, dir.p, (int) dir.n, dir.p, (int) dir.n, dir.p) < 0)
                 return NULL;
 
         return text;
@@ -76,15 +76,16 @@ static int spawn(Collector *c) {
             asprintf(&name, "TCOLLECTOR_NAME=%s", c->item.name) < 0)
                 return -ENOMEM;
 
-        return run_start(&c->run, &c->context->run,
-                         &(RunSpec) {
-                                 .path = c->item.path,
-                                 .environ = (const char *const[]) { path, interval, name, NULL },
-                                 .lane = c->lane,
-                                 .runtime_max = c->schedule.interval > 0 ? c->schedule.interval : USEC_INFINITY,
-                                 .over = on_over,
-                                 .userdata = c,
-                         });
+        return run_start(
+                &c->run, &c->context->run,
+                &(RunSpec) {
+                        .path = c->item.path,
+                        .environ = (const char *const[]) { path, interval, name, NULL },
+                        .lane = c->lane,
+                        .runtime_max = c->schedule.interval > 0 ? c->schedule.interval : USEC_INFINITY,
+                        .over = on_over,
+                        .userdata = c,
+                });
 }
 
 static void start(Collector *c, usec_t now) {
@@ -93,7 +94,8 @@ static void start(Collector *c, usec_t now) {
         c->last_spawn = clock_usec(CLOCK_REALTIME);
         e = spawn(c);
         if (e < 0) {
-                (void) log_error_errno(e, "%s: Failed to start %s, next try in an hour: %m", c->item.name, c->item.path);
+                (void) log_error_errno(e, "%s: Failed to start %s, next try in an hour: %m", c->item.name,
+                                       c->item.path);
                 c->lane->stats.failures++;
                 schedule_failed_to_start(&c->schedule, now);
                 return;
@@ -115,8 +117,8 @@ static void log_failure(const Collector *c, int wait_status) {
                 log_warning("%s: failed with exit status %d, next try in an hour", c->item.name,
                             WEXITSTATUS(wait_status));
         else
-                log_warning("%s: killed by signal %d (%s), next try in an hour", c->item.name, WTERMSIG(wait_status),
-                            strsignal(WTERMSIG(wait_status)));
+                log_warning("%s: killed by signal %d (%s), next try in an hour", c->item.name,
+                            WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
 }
 
 static void on_over(void *userdata, int wait_status) {
@@ -152,8 +154,8 @@ void collector_step(Collector *c, usec_t now) {
         case SCHEDULE_DO_STOP_OVERSTAYER:
                 if (run_has_exited(c->run))
                         break; /* only its output is still on its way */
-                log_warning("%s: still running after its interval of %" PRIu64 " s, stopping it", c->item.name,
-                            c->item.interval_sec);
+                log_warning("%s: still running after its interval of %" PRIu64 " s, stopping it",
+                            c->item.name, c->item.interval_sec);
                 schedule_stopping(&c->schedule);
                 stop(c);
                 break;

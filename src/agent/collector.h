@@ -9,11 +9,11 @@
 
 typedef struct CollectorContext {
         RunContext run;
-        Ring *ring;              /* borrowed, as all here, for the collectors' life */
+        Ring *ring; /* borrowed, as all here, for the collectors' life */
         const PointRules *rules;
         DedupLimits dedup;
-        usec_t inactivity;       /* microseconds; 0: nothing is ever stalled */
-        bool remove_inactive;    /* a stalled one is stopped for good */
+        usec_t inactivity;            /* microseconds; 0: nothing is ever stalled */
+        bool remove_inactive;         /* a stalled one is stopped for good */
         void (*over)(void *userdata); /* a run is over, and something may be due */
         void *userdata;
 } CollectorContext;
@@ -25,7 +25,8 @@ typedef struct Collector {
         Schedule schedule;
         Run *run;          /* NULL: not running */
         usec_t last_spawn; /* CLOCK_REALTIME, microseconds; 0: never */
-        bool removed;      /* its file is gone, or has moved to another interval: to be freed when its run is over */
+        bool removed; /* its file is gone, or has moved to another interval: to be freed when its run is over
+                       */
 } Collector;
 
 /* Takes `item` over on success. -ENOMEM. */
@@ -38,5 +39,5 @@ void collector_step(Collector *c, usec_t now);
 
 /* Its file as it is now; taken over. */
 void collector_update(Collector *c, DiscoverItem *item, usec_t now);
-void collector_remove(Collector *c);   /* its file is gone */
+void collector_remove(Collector *c);    /* its file is gone */
 void collector_shut_down(Collector *c); /* the agent stops */

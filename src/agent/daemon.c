@@ -63,8 +63,8 @@ static pid_t pidfile_read(const char *path) {
         _cleanup_(buffer_done) Buffer b = {};
         uint64_t pid;
 
-        if (file_read_at(AT_FDCWD, path, 64, &b) < 0 || !slice_to_uint64(slice_strip(buffer_slice(&b)), &pid) ||
-            pid > INT32_MAX)
+        if (file_read_at(AT_FDCWD, path, 64, &b) < 0 ||
+            !slice_to_uint64(slice_strip(buffer_slice(&b)), &pid) || pid > INT32_MAX)
                 return 0;
 
         return (pid_t) pid;

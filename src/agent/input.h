@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Standard input as the one collector (-s). A last line without its newline counts, as everywhere in Unix. */
+/* Standard input as the one collector (-s). A last line without its newline counts, as everywhere in Unix.
+ */
 
 #include "agent/pipeline.h"
 #include "io/source.h"
@@ -13,6 +14,6 @@ int input_new(Input **ret, SourceHub *hub, Lane *lane, void (*ended)(void *userd
 Input *input_free(Input *i); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Input *, input_free);
 
-void input_resume(Input *i);         /* the queue has room again */
-void input_stop(Input *i);           /* reads no more; `ended` is not called any more */
+void input_resume(Input *i); /* the queue has room again */
+void input_stop(Input *i);   /* reads no more; `ended` is not called any more */
 bool input_has_ended(const Input *i);

@@ -16,15 +16,15 @@
 
 struct LogFile {
         char *path;
-        Buffer line;     /* reused */
+        Buffer line; /* reused */
         uint64_t max_bytes, backup_count;
         uint64_t size;   /* of the file, as far as we know */
         uint64_t missed; /* lines that could not be written */
         int fd;
-        int error;       /* why not: an errno */
-        bool regular;    /* anything else, /dev/null say, is written to but never moved */
+        int error;    /* why not: an errno */
+        bool regular; /* anything else, /dev/null say, is written to but never moved */
         bool stale;
-        bool torn;       /* the file ends in the middle of a line */
+        bool torn; /* the file ends in the middle of a line */
 };
 
 int logfile_reopen(LogFile *f) {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Stopping has an order: first the collectors, so that nothing new comes; then their pipes are read to the end; then
- * what is queued is delivered, as long as that makes progress; then the loop ends. The end of standard input (-s)
- * enters the same way at its second step. */
+/* Stopping has an order: first the collectors, so that nothing new comes; then their pipes are read to the
+ * end; then what is queued is delivered, as long as that makes progress; then the loop ends. The end of
+ * standard input (-s) enters the same way at its second step. */
 
 #include <inttypes.h>
 #include <signal.h>
 
+#include "agent/agent-tags.h"
 #include "agent/input.h"
 #include "agent/manager.h"
 #include "agent/report.h"
@@ -129,7 +130,8 @@ static int on_stop_signal(sd_event_source *s _unused_, const struct signalfd_sig
         return 0;
 }
 
-static int on_hangup(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_, void *userdata) {
+static int on_hangup(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_,
+                     void *userdata) {
         Manager *m = userdata;
 
         if (m->log)
@@ -231,34 +233,8 @@ static int on_monitor_request(void *userdata, Buffer *out) {
 /* -- the beginning -- */
 
 static int make_rules(Manager *m) {
-        const Config *c = m->options->config;
-        _cleanup_(freep) AgentTag *tags = calloc(c->n_tags + 1, sizeof(*tags));
-        char host[256] = "";
-        size_t n = 0;
-        bool has_host = m->options->from_stdin;
-        int r;
-
-        if (!tags)
-                return log_oom();
-
-        for (; n < c->n_tags; n++) {
-                tags[n] = (AgentTag) { slice_from_string(c->tags[n].key), slice_from_string(c->tags[n].value), {} };
-                has_host = has_host || strcmp(c->tags[n].key, "host") == 0;
-        }
-        if (!has_host) {
-                if (gethostname(host, sizeof(host) - 1) < 0)
-                        return log_error_errno(errno, "Failed to find out the host's name: %m");
-                for (char *p = host; *p; p++)
-                        *p = name_is_valid((Slice) { p, 1 }) ? *p : '_';
-                tags[n++] = (AgentTag) { SLICE("host"), slice_from_string(host), {} };
-        }
-
-        r = point_rules_new(&m->rules, slice_from_string(c->namespace_prefix), tags, n, (unsigned) c->max_tags,
-                            c->replace_bad_chars ? BAD_CHARS_REPLACE : BAD_CHARS_REJECT);
-        if (r < 0)
-                return log_error_errno(r, "The tags (or the namespace prefix) cannot stand in a data point: %m");
-
-        return 0;
+        /* Standard input may be about any host: nothing is known of it that the lines do not say. */
+        return agent_tags_rules(&m->rules, m->options->config, !m->options->from_stdin);
 }
 
 static int make_sender(Manager *m) {
@@ -311,17 +287,19 @@ static int make_runner(Manager *m, const DedupLimits *dedup) {
 
         r = units_open(&m->units, m->event);
         if (r < 0)
-                log_info("No systemd manager answers: collectors run without scopes, this process looks after them");
+                log_info("No systemd manager answers: collectors run without scopes, this process looks "
+                         "after them");
 
-        r = runner_new(&m->runner, (const char *const *) c->collector_dirs, c->n_collector_dirs,
-                       &(CollectorContext) {
-                               .run = { .event = m->event, .hub = m->hub, .units = m->units, .helper = m->helper },
-                               .ring = m->ring,
-                               .rules = m->rules,
-                               .dedup = *dedup,
-                               .inactivity = c->inactivity,
-                               .remove_inactive = m->options->remove_inactive,
-                       });
+        r = runner_new(
+                &m->runner, (const char *const *) c->collector_dirs, c->n_collector_dirs,
+                &(CollectorContext) {
+                        .run = { .event = m->event, .hub = m->hub, .units = m->units, .helper = m->helper },
+                        .ring = m->ring,
+                        .rules = m->rules,
+                        .dedup = *dedup,
+                        .inactivity = c->inactivity,
+                        .remove_inactive = m->options->remove_inactive,
+                });
         if (r < 0)
                 return log_error_errno(r, "Failed to set up the collectors: %m");
         if (runner_n_collectors(m->runner) == 0)
@@ -352,7 +330,8 @@ static int make_monitor(Manager *m) {
         if (!o->monitoring_address)
                 return 0;
 
-        return monitor_new(&m->monitor, m->event, o->monitoring_address, o->monitoring_port, on_monitor_request, m);
+        return monitor_new(&m->monitor, m->event, o->monitoring_address, o->monitoring_port,
+                           on_monitor_request, m);
 }
 
 static int add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
@@ -380,14 +359,15 @@ static int add_timers(Manager *m) {
         if (r < 0)
                 return r;
         /* With -s no host tag is added, and the counters of two hosts would be one series. */
-        (void) sd_event_source_set_enabled(m->self_timer,
-                                           c->self_stats && !m->options->from_stdin ? SD_EVENT_ON : SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(
+                m->self_timer, c->self_stats && !m->options->from_stdin ? SD_EVENT_ON : SD_EVENT_OFF);
 
         r = add_timer(m, &m->evict_timer, c->evict_interval, on_evict_timer, "evict");
         if (r < 0)
                 return r;
 
-        return sd_event_source_set_enabled(m->evict_timer, c->dedup_interval > 0 ? SD_EVENT_ON : SD_EVENT_OFF);
+        return sd_event_source_set_enabled(m->evict_timer,
+                                           c->dedup_interval > 0 ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 static int make_loop(Manager *m) {
@@ -405,7 +385,8 @@ static int make_loop(Manager *m) {
                 r = sd_event_add_signal(m->event, NULL, signals[i].number | SD_EVENT_SIGNAL_PROCMASK,
                                         signals[i].handler, m);
                 if (r < 0)
-                        return log_error_errno(r, "Failed to take over %s: %m", strsignal(signals[i].number));
+                        return log_error_errno(r, "Failed to take over %s: %m",
+                                               strsignal(signals[i].number));
         }
 
         r = sd_event_add_post(m->event, &m->post, on_post, m);

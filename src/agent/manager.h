@@ -8,8 +8,8 @@
 
 typedef struct Manager Manager;
 
-/* Sets everything up; what is due begins with the loop. Logs what fails. `options` and `log` (NULL: no log file) are
- * borrowed. -errno. */
+/* Sets everything up; what is due begins with the loop. Logs what fails. `options` and `log` (NULL: no log
+ * file) are borrowed. -errno. */
 int manager_new(Manager **ret, const Options *options, LogFile *log);
 Manager *manager_free(Manager *m); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Manager *, manager_free);

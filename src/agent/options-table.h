@@ -13,20 +13,20 @@ typedef enum OptionEffect {
         OPTION_DIR,
         OPTION_HOST,
         OPTION_HOSTS,
-        OPTION_LATER,   /* taken, and refused with what is there instead (`fixed`) */
+        OPTION_LATER, /* taken, and refused with what is there instead (`fixed`) */
         OPTION_CONFIG,
         OPTION_HELP,
         OPTION_VERSION,
 } OptionEffect;
 
 typedef struct OptionRow {
-        const char *name;     /* the long one */
-        char letter;          /* the short one; 0: none */
+        const char *name; /* the long one */
+        char letter;      /* the short one; 0: none */
         OptionEffect effect;
         const char *argument; /* what the help calls its value; NULL: it takes none */
         const char *key;
-        const char *fixed;    /* what an option without a value sets `key` to */
-        const char *help;     /* NULL: the row begins a group, `name` is its title */
+        const char *fixed; /* what an option without a value sets `key` to */
+        const char *help;  /* NULL: the row begins a group, `name` is its title */
 } OptionRow;
 
 /* Ends at a row without a name. */

@@ -10,14 +10,14 @@
 
 typedef struct Options {
         Config *config; /* files and command line together; at least one server, "host" not added */
-        char *pidfile;            /* NULL: none */
-        char *logfile;            /* NULL: not to a file */
+        char *pidfile;  /* NULL: none */
+        char *logfile;  /* NULL: not to a file */
         char *monitoring_address; /* NULL: no endpoint */
         uint64_t monitoring_port;
-        uint64_t port;            /* --port: of a server that is named without one */
-        usec_t flush_timeout;     /* at the end, how long delivery may stand still; 0: as --help says */
-        uint64_t max_bytes;       /* of the logfile before it is rotated; 0: never */
-        uint64_t backup_count;    /* rotated files that are kept; 0: never rotated */
+        uint64_t port;         /* --port: of a server that is named without one */
+        usec_t flush_timeout;  /* at the end, how long delivery may stand still; 0: as --help says */
+        uint64_t max_bytes;    /* of the logfile before it is rotated; 0: never */
+        uint64_t backup_count; /* rotated files that are kept; 0: never rotated */
         bool dry_run;
         bool from_stdin;
         bool daemonize;

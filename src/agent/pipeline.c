@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Lines go in two passes over small batches: the first parses, hashes and asks the cache for the series'
- * slots, the second decides and writes. By the time a slot is looked at, it has arrived: at a million series that
- * is what most of the time goes into. The second pass alone changes anything, and stops at the first
+ * slots, the second decides and writes. By the time a slot is looked at, it has arrived: at a million series
+ * that is what most of the time goes into. The second pass alone changes anything, and stops at the first
  * line the queue has no room for. */
 
 #include <inttypes.h>
@@ -75,7 +75,8 @@ void lane_fault(Lane *l, Verdict fault, Slice text) {
         l->stats.received++;
         stats_verdict(&l->stats, fault);
         if (may_log(l))
-                log_warning("%s: invalid line (%s): %s", l->name, verdict_to_string(fault), printable(buf, text));
+                log_warning("%s: invalid line (%s): %s", l->name, verdict_to_string(fault),
+                            printable(buf, text));
 }
 
 static void fault_out_of_order(Lane *l, const Parsed *p, const DedupLast *last) {
@@ -100,7 +101,8 @@ static void enqueue(Lane *l, const Point *p, char *room) {
 static void enqueue_both(Lane *l, const Point *p, const DedupLast *last, char *room) {
         Point corner;
 
-        /* Its finished form was checked when it came; only tags that have grown since can make it too long. */
+        /* Its finished form was checked when it came; only tags that have grown since can make it too long.
+         */
         if (point_with(p, last->when, last->value, &corner)) {
                 enqueue(l, &corner, room);
                 l->stats.replayed++;
@@ -205,13 +207,14 @@ void lane_log_counters(const Lane *l, int level) {
 
         for (Verdict v = _VERDICT_FIRST_FAULT; v < _VERDICT_MAX; v++)
                 if (s->verdicts[v] > 0)
-                        (void) buffer_addf(&faults, "%s%s %" PRIu64, faults.n > 0 ? ", " : " (", verdict_to_string(v),
-                                           s->verdicts[v]);
+                        (void) buffer_addf(&faults, "%s%s %" PRIu64, faults.n > 0 ? ", " : " (",
+                                           verdict_to_string(v), s->verdicts[v]);
         if (faults.n > 0)
                 (void) buffer_add_string(&faults, ")");
 
         (void) log_full(level, 0,
                         "%s: %" PRIu64 " received = %" PRIu64 " sent - %" PRIu64 " replayed + %" PRIu64
                         " suppressed + %" PRIu64 " invalid%s",
-                        l->name, s->received, s->sent, s->replayed, s->suppressed, s->invalid, faults.data ?: "");
+                        l->name, s->received, s->sent, s->replayed, s->suppressed, s->invalid,
+                        faults.data ?: "");
 }

@@ -18,8 +18,8 @@ typedef struct Lane {
         const PointRules *rules; /* borrowed */
         Dedup *dedup;
         CollectorStats stats;
-        usec_t last_line;        /* CLOCK_REALTIME of the last line received, microseconds; 0: none yet */
-        uint64_t cpu_usec;       /* used by the collector's runs that are over, microseconds */
+        usec_t last_line;  /* CLOCK_REALTIME of the last line received, microseconds; 0: none yet */
+        uint64_t cpu_usec; /* used by the collector's runs that are over, microseconds */
         RateLimit log_limit;
 } Lane;
 
@@ -28,13 +28,14 @@ int lane_new(Lane **ret, const char *name, Ring *ring, const PointRules *rules, 
 Lane *lane_free(Lane *l); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Lane *, lane_free);
 
-/* Takes whole lines (each with its newline) into the queue and commits them. Returns the bytes taken: fewer than
- * lines.n when the queue is full, always ending behind a newline. Every line taken is counted; bad ones are logged
- * a few times a minute. */
+/* Takes whole lines (each with its newline) into the queue and commits them. Returns the bytes taken: fewer
+ * than lines.n when the queue is full, always ending behind a newline. Every line taken is counted; bad ones
+ * are logged a few times a minute. */
 size_t lane_lines(Lane *l, Slice lines);
 
 /* A line that is over-long, or half of one at the end of a run: one line received and invalid. */
 void lane_fault(Lane *l, Verdict fault, Slice text);
 
-/* Logs all counters in one line: "NAME: 7 received = 5 sent - 0 replayed + 1 suppressed + 1 invalid (bad-time 1)". */
+/* Logs all counters in one line: "NAME: 7 received = 5 sent - 0 replayed + 1 suppressed + 1 invalid
+ * (bad-time 1)". */
 void lane_log_counters(const Lane *l, int level);

@@ -24,17 +24,18 @@ typedef struct Lines {
         uint64_t time;   /* seconds */
         const char *tag; /* "collector" or "server" */
         char value[TAG_MAX];
-        int r;           /* the first error */
+        int r; /* the first error */
 } Lines;
 
 static void add(Lines *l, const char *metric, uint64_t value) {
         if (l->r < 0)
                 return;
         if (l->tag)
-                l->r = buffer_addf(l->out, "tcollector.%s %" PRIu64 " %" PRIu64 " %s=%s\n", metric, l->time, value,
-                                   l->tag, l->value);
+                l->r = buffer_addf(l->out, "tcollector.%s %" PRIu64 " %" PRIu64 " %s=%s\n", metric, l->time,
+                                   value, l->tag, l->value);
         else
-                l->r = buffer_addf(l->out, "tcollector.%s %" PRIu64 " %" PRIu64 "\n", metric, l->time, value);
+                l->r = buffer_addf(l->out, "tcollector.%s %" PRIu64 " %" PRIu64 "\n", metric, l->time,
+                                   value);
 }
 
 static void add_collector(Lines *l, const RunnerCollector *c) {
@@ -118,12 +119,13 @@ static int add_json_collector(Buffer *out, const RunnerCollector *c, const Repor
                 e = buffer_add_json(out, slice_from_string(c->name));
         if (e >= 0)
                 e = buffer_addf(out,
-                                ",\"mtime\":%" PRIu64 ",\"lastspawn\":%" PRIu64 ",\"killstate\":%d,\"nextkill\":%" PRIu64
-                                ",\"lines_sent\":%" PRIu64 ",\"lines_received\":%" PRIu64 ",\"lines_invalid\":%" PRIu64
+                                ",\"mtime\":%" PRIu64 ",\"lastspawn\":%" PRIu64
+                                ",\"killstate\":%d,\"nextkill\":%" PRIu64 ",\"lines_sent\":%" PRIu64
+                                ",\"lines_received\":%" PRIu64 ",\"lines_invalid\":%" PRIu64
                                 ",\"last_datapoint\":%" PRIu64 ",\"dead\":%s}",
                                 c->mtime / USEC_PER_SEC, c->last_spawn / USEC_PER_SEC, c->stopping, nextkill,
-                                c->stats->sent, c->stats->received, c->stats->invalid, c->last_line / USEC_PER_SEC,
-                                c->off ? "true" : "false");
+                                c->stats->sent, c->stats->received, c->stats->invalid,
+                                c->last_line / USEC_PER_SEC, c->off ? "true" : "false");
 
         return e;
 }

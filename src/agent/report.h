@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the agent says of itself: the self-report as lines (SPEC.md section 4), and the list of collectors as JSON
- * (SPEC.md section 6, --monitoring-interface). Pure but for /proc: it reads the agent's parts and changes none. */
+/* What the agent says of itself: the self-report as lines (SPEC.md section 4), and the list of collectors as
+ * JSON (SPEC.md section 6, --monitoring-interface). Pure but for /proc: it reads the agent's parts and
+ * changes none. */
 
 #include "agent/runner.h"
 #include "basic/buffer.h"
@@ -13,7 +14,7 @@ typedef struct Report {
         const Lane *input;
         const Sender *sender;
         const Ring *ring;
-        uint64_t lost;        /* lines once accepted that a bound or a server's refusal took */
+        uint64_t lost; /* lines once accepted that a bound or a server's refusal took */
         usec_t monotonic, realtime, started; /* now, now, and CLOCK_MONOTONIC of the start */
 } Report;
 

@@ -14,7 +14,7 @@
 #include "io/spawn.h"
 
 #define LINGER_POLL_USEC (250 * USEC_PER_MSEC) /* how often the rest of a process group is looked for */
-#define LAST_READ_USEC (1 * USEC_PER_SEC)      /* how long the output may stay open behind the last process */
+#define LAST_READ_USEC (1 * USEC_PER_SEC) /* how long the output may stay open behind the last process */
 
 struct Run {
         const RunContext *context;
@@ -26,7 +26,7 @@ struct Run {
         Source *out, *err;
         sd_event_source *exit_event, *timer;
         RateLimit stderr_limit;
-        char *scope;  /* NULL: none, or none any more */
+        char *scope;      /* NULL: none, or none any more */
         usec_t killed_at; /* SIGKILL was sent; 0: not yet */
         usec_t stop_at;   /* SIGTERM was sent; 0: not yet */
         int wait_status;
@@ -69,7 +69,8 @@ static void log_stderr(Run *r, Slice line) {
         if (line.n == 0 || !ratelimit_allow(&r->stderr_limit, clock_usec(CLOCK_MONOTONIC), &held_back))
                 return;
         if (held_back > 0)
-                log_warning("%s: %" PRIu64 " more lines of its stderr were not logged", r->lane->name, held_back);
+                log_warning("%s: %" PRIu64 " more lines of its stderr were not logged", r->lane->name,
+                            held_back);
 
         log_warning("%s: %s", r->lane->name, printable(buf, line));
 }
@@ -125,10 +126,11 @@ static void check_over(Run *r) {
                 r->over(r->userdata, r->wait_status);
 }
 
-/* The output stays open although all of the group has been killed: somebody fled to another session. What they
- * wrote so far is taken, the rest is theirs. */
+/* The output stays open although all of the group has been killed: somebody fled to another session. What
+ * they wrote so far is taken, the rest is theirs. */
 static void give_up_output(Run *r) {
-        log_warning("%s: a process it left behind keeps its output open; no longer reading it", r->lane->name);
+        log_warning("%s: a process it left behind keeps its output open; no longer reading it",
+                    r->lane->name);
         r->out = source_free(r->out);
         r->err = source_free(r->err);
 }
@@ -151,8 +153,8 @@ static int on_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *u
                 run_stop(r); /* its process has ended, and something it started holds on */
         else if (r->killed_at == 0 && now - r->stop_at >= SCHEDULE_KILL_USEC)
                 kill_rest(r, now);
-        else if (r->exited && group_is_empty(r) && r->killed_at > 0 && now - r->killed_at >= LAST_READ_USEC &&
-                 !(r->out && source_is_blocked(r->out)))
+        else if (r->exited && group_is_empty(r) && r->killed_at > 0 &&
+                 now - r->killed_at >= LAST_READ_USEC && !(r->out && source_is_blocked(r->out)))
                 give_up_output(r);
 
         (void) arm(r, LINGER_POLL_USEC);
@@ -197,8 +199,8 @@ static void on_scope_ready(void *userdata, int error, const char *why) {
         Run *r = userdata;
 
         if (error < 0) {
-                log_warning("%s: systemd gave it no scope (%s); its processes are looked after without", r->lane->name,
-                            why);
+                log_warning("%s: systemd gave it no scope (%s); its processes are looked after without",
+                            r->lane->name, why);
                 free(TAKE(r->scope));
         }
 
@@ -236,12 +238,14 @@ static int add_events(Run *r) {
         sd_event *event = r->context->event;
         int e;
 
-        e = source_new(&r->out, r->context->hub, r->child.stdout_fd, SOURCE_PIPE, r->lane->name, &stdout_ops, r);
+        e = source_new(&r->out, r->context->hub, r->child.stdout_fd, SOURCE_PIPE, r->lane->name, &stdout_ops,
+                       r);
         if (e < 0)
                 return e;
         r->child.stdout_fd = -1;
 
-        e = source_new(&r->err, r->context->hub, r->child.stderr_fd, SOURCE_PIPE, r->lane->name, &stderr_ops, r);
+        e = source_new(&r->err, r->context->hub, r->child.stderr_fd, SOURCE_PIPE, r->lane->name, &stderr_ops,
+                       r);
         if (e < 0)
                 return e;
         r->child.stderr_fd = -1;
@@ -275,8 +279,9 @@ int run_start(Run **ret, const RunContext *context, const RunSpec *spec) {
                 .stderr_limit = { .interval = 30 * USEC_PER_SEC, .burst = 60 },
         };
 
-        e = spawn_collector(&(SpawnSpec) { .path = spec->path, .helper = context->helper, .environ = spec->environ },
-                            &r->child);
+        e = spawn_collector(
+                &(SpawnSpec) { .path = spec->path, .helper = context->helper, .environ = spec->environ },
+                &r->child);
         if (e < 0)
                 return e;
         e = add_events(r);

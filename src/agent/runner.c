@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One timer for all collectors, set to the earliest thing due. The list is in name order, as discover() gives it, so
- * a rescan is one walk over both lists. */
+/* One timer for all collectors, set to the earliest thing due. The list is in name order, as discover()
+ * gives it, so a rescan is one walk over both lists. */
 
 #include "agent/runner.h"
 #include "basic/clock.h"
@@ -30,7 +30,8 @@ static void arm(Runner *r, usec_t when) {
 
         e = sd_event_source_set_time(r->timer, when);
         if (e >= 0)
-                e = sd_event_source_set_enabled(r->timer, when == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+                e = sd_event_source_set_enabled(r->timer,
+                                                when == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
         if (e < 0)
                 (void) log_error_errno(e, "Failed to arm the schedule: %m");
 }
@@ -193,7 +194,8 @@ int runner_new(Runner **ret, const char *const *dirs, size_t n_dirs, const Colle
         r->context.over = on_over;
         r->context.userdata = r;
 
-        e = sd_event_add_time(context->run.event, &r->timer, CLOCK_MONOTONIC, 0, 10 * USEC_PER_MSEC, on_timer, r);
+        e = sd_event_add_time(context->run.event, &r->timer, CLOCK_MONOTONIC, 0, 10 * USEC_PER_MSEC,
+                              on_timer, r);
         if (e < 0)
                 return e;
         (void) sd_event_source_set_description(r->timer, "schedule");
@@ -246,7 +248,8 @@ size_t runner_n_collectors(const Runner *r) {
 
 RunnerCollector runner_collector(const Runner *r, size_t i, usec_t now) {
         const Collector *c = r->collectors[i];
-        usec_t wake = schedule_wake(&c->schedule), left = wake == USEC_INFINITY ? wake : wake - MIN(wake, now);
+        usec_t wake = schedule_wake(&c->schedule),
+               left = wake == USEC_INFINITY ? wake : wake - MIN(wake, now);
         bool waiting = c->schedule.phase == SCHEDULE_WAITING;
 
         return (RunnerCollector) {

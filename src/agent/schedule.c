@@ -43,8 +43,8 @@ ScheduleAction schedule_due(const Schedule *s, usec_t now) {
         return s->interval > 0 ? SCHEDULE_DO_STOP_OVERSTAYER : SCHEDULE_DO_STOP_STALLED;
 }
 
-/* The first point of the grid that the previous start began, at `now` or later: runs do not drift, and one that was
- * missed is not made up for. */
+/* The first point of the grid that the previous start began, at `now` or later: runs do not drift, and one
+ * that was missed is not made up for. */
 static usec_t next_on_grid(const Schedule *s, usec_t now) {
         usec_t next = s->started + s->interval;
 
@@ -64,7 +64,8 @@ static void wait_until(Schedule *s, usec_t next, bool off) {
 void schedule_started(Schedule *s, usec_t now) {
         assert(s->phase == SCHEDULE_WAITING);
 
-        /* Started a little late it keeps its grid; after a pause (an hour off, a suspended machine) it begins a new one. */
+        /* Started a little late it keeps its grid; after a pause (an hour off, a suspended machine) it
+         * begins a new one. */
         if (s->interval > 0 && s->started > 0 && !s->off && now >= s->next && now - s->next < s->interval)
                 s->started = s->next;
         else

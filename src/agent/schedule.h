@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* When a collector of the foreground mode is started and stopped (SPEC.md section 5). Pure: time is passed in
- * (CLOCK_MONOTONIC, microseconds), what is to be done is returned.
+/* When a collector of the foreground mode is started and stopped (SPEC.md section 5). Pure: time is passed
+ * in (CLOCK_MONOTONIC, microseconds), what is to be done is returned.
  *
  * In service mode systemd does all this; the rules are the same. */
 
 #include "basic/base.h"
 
-#define SCHEDULE_RESTART_USEC (15 * USEC_PER_SEC)   /* a long-running collector that ended with 0 */
-#define SCHEDULE_RETRY_USEC (3600 * USEC_PER_SEC)   /* one that failed, or said "not for this host" */
-#define SCHEDULE_KILL_USEC (5 * USEC_PER_SEC)       /* from SIGTERM to SIGKILL */
-#define SCHEDULE_EXIT_NOT_HERE 13                   /* exit status: not for this host */
+#define SCHEDULE_RESTART_USEC (15 * USEC_PER_SEC) /* a long-running collector that ended with 0 */
+#define SCHEDULE_RETRY_USEC (3600 * USEC_PER_SEC) /* one that failed, or said "not for this host" */
+#define SCHEDULE_KILL_USEC (5 * USEC_PER_SEC)     /* from SIGTERM to SIGKILL */
+#define SCHEDULE_EXIT_NOT_HERE 13                 /* exit status: not for this host */
 
 typedef enum SchedulePhase {
-        SCHEDULE_WAITING,  /* not running; to be started at `next` */
+        SCHEDULE_WAITING, /* not running; to be started at `next` */
         SCHEDULE_RUNNING,
         SCHEDULE_STOPPING, /* told to stop, not gone yet */
         SCHEDULE_REMOVED,  /* not running, and never to be started again */
@@ -39,11 +39,11 @@ typedef struct Schedule {
         usec_t inactivity;    /* interval 0 only; 0: never stalled */
         bool remove_inactive; /* a stalled one is not started again */
         SchedulePhase phase;
-        usec_t started;       /* the run at hand, or the last one; 0: never */
-        usec_t next;          /* SCHEDULE_WAITING: when to start */
-        usec_t active;        /* the last sign of life of the run at hand */
-        bool off;             /* waiting for the retry, not for the interval */
-        bool again, forget;   /* SCHEDULE_STOPPING: start at once when gone; never again */
+        usec_t started;     /* the run at hand, or the last one; 0: never */
+        usec_t next;        /* SCHEDULE_WAITING: when to start */
+        usec_t active;      /* the last sign of life of the run at hand */
+        bool off;           /* waiting for the retry, not for the interval */
+        bool again, forget; /* SCHEDULE_STOPPING: start at once when gone; never again */
 } Schedule;
 
 /* A new collector: its first run is due at once. */
@@ -57,8 +57,8 @@ usec_t schedule_wake(const Schedule *s);
 
 void schedule_started(Schedule *s, usec_t now);
 void schedule_failed_to_start(Schedule *s, usec_t now); /* the same as a run that failed */
-void schedule_active(Schedule *s, usec_t when);         /* a line came, or the queue is full and it could not */
-void schedule_stopping(Schedule *s);                    /* it was told to stop */
+void schedule_active(Schedule *s, usec_t when); /* a line came, or the queue is full and it could not */
+void schedule_stopping(Schedule *s);            /* it was told to stop */
 
 /* The run's process is gone. `wait_status` as of waitpid(2). */
 ScheduleEnd schedule_ended(Schedule *s, int wait_status, usec_t now);

@@ -11,7 +11,8 @@ typedef struct Backoff {
         unsigned failures;
 } Backoff;
 
-/* The wait before the next try, in microseconds, and one failure more. `random` is any uniform 64-bit number. */
+/* The wait before the next try, in microseconds, and one failure more. `random` is any uniform 64-bit
+ * number. */
 usec_t backoff_next(Backoff *b, uint64_t random);
 
 static inline void backoff_reset(Backoff *b) {

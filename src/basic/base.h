@@ -20,43 +20,43 @@
 
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
 
-#define MIN(a, b)                                                                                             \
-        ({                                                                                                    \
-                __typeof__(a) _min_a = (a);                                                                   \
-                __typeof__(b) _min_b = (b);                                                                   \
-                _min_a < _min_b ? _min_a : _min_b;                                                            \
+#define MIN(a, b)                                  \
+        ({                                         \
+                __typeof__(a) _min_a = (a);        \
+                __typeof__(b) _min_b = (b);        \
+                _min_a < _min_b ? _min_a : _min_b; \
         })
 
-#define MAX(a, b)                                                                                             \
-        ({                                                                                                    \
-                __typeof__(a) _max_a = (a);                                                                   \
-                __typeof__(b) _max_b = (b);                                                                   \
-                _max_a > _max_b ? _max_a : _max_b;                                                            \
+#define MAX(a, b)                                  \
+        ({                                         \
+                __typeof__(a) _max_a = (a);        \
+                __typeof__(b) _max_b = (b);        \
+                _max_a > _max_b ? _max_a : _max_b; \
         })
 
 /* Hands a resource over: evaluates to the variable's value and leaves the variable empty. */
-#define TAKE(p)                                                                                               \
-        ({                                                                                                    \
-                __typeof__(p) *_take_p = &(p);                                                                \
-                __typeof__(p) _take_v = *_take_p;                                                             \
-                *_take_p = (__typeof__(p)) { 0 };                                                             \
-                _take_v;                                                                                      \
+#define TAKE(p)                                   \
+        ({                                        \
+                __typeof__(p) *_take_p = &(p);    \
+                __typeof__(p) _take_v = *_take_p; \
+                *_take_p = (__typeof__(p)) { 0 }; \
+                _take_v;                          \
         })
 
-#define TAKE_FD(fd)                                                                                           \
-        ({                                                                                                    \
-                int *_take_p = &(fd);                                                                         \
-                int _take_v = *_take_p;                                                                       \
-                *_take_p = -1;                                                                                \
-                _take_v;                                                                                      \
+#define TAKE_FD(fd)                     \
+        ({                              \
+                int *_take_p = &(fd);   \
+                int _take_v = *_take_p; \
+                *_take_p = -1;          \
+                _take_v;                \
         })
 
 /* Defines NAMEp() for _cleanup_(NAMEp), where `T NAME(T)` frees its argument and is safe with NULL. */
-#define DEFINE_CLEANUP(type, name)                                                                            \
-        static inline void name##p(type *p) {                                                                 \
-                if (*p)                                                                                       \
-                        (void) name(*p);                                                                      \
-        }                                                                                                     \
+#define DEFINE_CLEANUP(type, name)            \
+        static inline void name##p(type *p) { \
+                if (*p)                       \
+                        (void) name(*p);      \
+        }                                     \
         struct _cleanup_needs_a_semicolon_
 
 typedef uint64_t usec_t;

@@ -71,16 +71,19 @@ int buffer_addf(Buffer *b, const char *format, ...) {
 /* The length of the UTF-8 sequence `s` begins with (RFC 3629, section 4), 0 where it begins with none. */
 static size_t utf8_length(Slice s) {
         const unsigned char *u = (const unsigned char *) s.p;
-        size_t n = u[0] < 0x80 ? 1 : u[0] >= 0xc2 && u[0] < 0xe0 ? 2 : (u[0] & 0xf0) == 0xe0 ? 3 :
-                   u[0] >= 0xf0 && u[0] < 0xf5                   ? 4 : 0;
+        size_t n = u[0] < 0x80                 ? 1 :
+                   u[0] >= 0xc2 && u[0] < 0xe0 ? 2 :
+                   (u[0] & 0xf0) == 0xe0       ? 3 :
+                   u[0] >= 0xf0 && u[0] < 0xf5 ? 4 :
+                                                 0;
 
         if (n > s.n)
                 return 0;
         for (size_t i = 1; i < n; i++)
                 if ((u[i] & 0xc0) != 0x80)
                         return 0;
-        if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) ||
-            (u[0] == 0xf4 && u[1] > 0x8f))
+        if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
+            (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
                 return 0;
 
         return n;

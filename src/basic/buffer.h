@@ -9,7 +9,7 @@
 
 typedef struct Buffer {
         char *data;
-        size_t n;        /* bytes in use */
+        size_t n; /* bytes in use */
         size_t allocated;
 } Buffer;
 
@@ -21,7 +21,8 @@ int buffer_add(Buffer *b, Slice s);
 int buffer_add_string(Buffer *b, const char *s);
 int buffer_addf(Buffer *b, const char *format, ...) _printf_(2, 3);
 
-/* Adds `s` as a JSON string, quotes included (RFC 8259, section 7). Bytes that are no UTF-8 become U+FFFD. */
+/* Adds `s` as a JSON string, quotes included (RFC 8259, section 7). Bytes that are no UTF-8 become U+FFFD.
+ */
 int buffer_add_json(Buffer *b, Slice s);
 
 static inline Slice buffer_slice(const Buffer *b) {

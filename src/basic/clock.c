@@ -18,17 +18,28 @@ static const struct {
         const char *name;
         usec_t usec;
 } span_units[] = {
-        { "us", 1 },                        { "usec", 1 },
-        { "ms", USEC_PER_MSEC },            { "msec", USEC_PER_MSEC },
-        { "s", USEC_PER_SEC },              { "sec", USEC_PER_SEC },
-        { "second", USEC_PER_SEC },         { "seconds", USEC_PER_SEC },
-        { "", USEC_PER_SEC },               { "m", 60 * USEC_PER_SEC },
-        { "min", 60 * USEC_PER_SEC },       { "minute", 60 * USEC_PER_SEC },
-        { "minutes", 60 * USEC_PER_SEC },   { "h", 3600 * USEC_PER_SEC },
-        { "hr", 3600 * USEC_PER_SEC },      { "hour", 3600 * USEC_PER_SEC },
-        { "hours", 3600 * USEC_PER_SEC },   { "d", 86400 * USEC_PER_SEC },
-        { "day", 86400 * USEC_PER_SEC },    { "days", 86400 * USEC_PER_SEC },
-        { "w", 7 * 86400 * USEC_PER_SEC },  { "week", 7 * 86400 * USEC_PER_SEC },
+        { "us", 1 },
+        { "usec", 1 },
+        { "ms", USEC_PER_MSEC },
+        { "msec", USEC_PER_MSEC },
+        { "s", USEC_PER_SEC },
+        { "sec", USEC_PER_SEC },
+        { "second", USEC_PER_SEC },
+        { "seconds", USEC_PER_SEC },
+        { "", USEC_PER_SEC },
+        { "m", 60 * USEC_PER_SEC },
+        { "min", 60 * USEC_PER_SEC },
+        { "minute", 60 * USEC_PER_SEC },
+        { "minutes", 60 * USEC_PER_SEC },
+        { "h", 3600 * USEC_PER_SEC },
+        { "hr", 3600 * USEC_PER_SEC },
+        { "hour", 3600 * USEC_PER_SEC },
+        { "hours", 3600 * USEC_PER_SEC },
+        { "d", 86400 * USEC_PER_SEC },
+        { "day", 86400 * USEC_PER_SEC },
+        { "days", 86400 * USEC_PER_SEC },
+        { "w", 7 * 86400 * USEC_PER_SEC },
+        { "week", 7 * 86400 * USEC_PER_SEC },
         { "weeks", 7 * 86400 * USEC_PER_SEC },
 };
 
@@ -108,8 +119,10 @@ int span_parse(Slice text, usec_t *ret) {
                 if (r < 0)
                         return r;
                 if (__builtin_mul_overflow(whole, unit, &part) || __builtin_add_overflow(sum, part, &sum) ||
-                    __builtin_add_overflow(sum, millionths * (unit / USEC_PER_SEC) +
-                                                   millionths * (unit % USEC_PER_SEC) / USEC_PER_SEC, &sum))
+                    __builtin_add_overflow(sum,
+                                           millionths * (unit / USEC_PER_SEC) +
+                                                   millionths * (unit % USEC_PER_SEC) / USEC_PER_SEC,
+                                           &sum))
                         return -ERANGE;
         }
         if (sum == USEC_INFINITY)
@@ -123,7 +136,9 @@ const char *span_format(char buf[static SPAN_MAX], usec_t usec) {
         static const struct {
                 const char *suffix;
                 usec_t usec;
-        } parts[] = { { "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC }, { "min", 60 * USEC_PER_SEC } };
+        } parts[] = { { "d", 86400 * USEC_PER_SEC },
+                      { "h", 3600 * USEC_PER_SEC },
+                      { "min", 60 * USEC_PER_SEC } };
         size_t n = 0;
 
         if (usec == USEC_INFINITY || usec == 0) {

@@ -10,9 +10,9 @@
 
 usec_t clock_usec(clockid_t clock); /* CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME: microseconds */
 
-/* Reads a span as systemd.time(7) writes it: one or more of a decimal number and a unit (us, ms, s, sec, min,
- * m, h, hr, d, w and their long forms), a bare number being seconds: "300", "0.5s", "1h 30min", "infinity".
- * 0, or -EINVAL: not a span; -ERANGE: too long for 64 bits of microseconds. */
+/* Reads a span as systemd.time(7) writes it: one or more of a decimal number and a unit (us, ms, s, sec,
+ * min, m, h, hr, d, w and their long forms), a bare number being seconds: "300", "0.5s", "1h 30min",
+ * "infinity". 0, or -EINVAL: not a span; -ERANGE: too long for 64 bits of microseconds. */
 int span_parse(Slice text, usec_t *ret);
 
 #define SPAN_MAX 64

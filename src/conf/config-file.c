@@ -27,9 +27,9 @@ typedef struct Reading {
         Config *config;
         const char *path;
         Buffer *why;
-        ConfigServer server;  /* the section at hand */
-        uint64_t seen;        /* bit i: row i of config_keys was set by this file */
-        size_t n_old_tags;    /* those at the front are of earlier files, and may be replaced */
+        ConfigServer server; /* the section at hand */
+        uint64_t seen;       /* bit i: row i of config_keys was set by this file */
+        size_t n_old_tags;   /* those at the front are of earlier files, and may be replaced */
         size_t n_old_servers;
         bool failed;
 } Reading;
@@ -314,8 +314,9 @@ static int parse(Reading *rd, const char *text) {
 }
 
 int config_read_text(Config *c, Slice text, const char *path, Buffer *why) {
-        Reading rd = { .config = c, .path = path, .why = why, .n_old_tags = c->n_tags,
-                       .n_old_servers = c->n_servers };
+        Reading rd = {
+                .config = c, .path = path, .why = why, .n_old_tags = c->n_tags, .n_old_servers = c->n_servers
+        };
         _cleanup_(buffer_done) Buffer copy = {};
         int r;
 

@@ -17,8 +17,8 @@
 const ConfigKey config_keys[] = {
         { "tags", CONFIG_TAGS, "", NULL, NULL, 0,
           "Added to every data point that has no tag of that key; host=<this host> is one unless given." },
-        { "collector_dirs", CONFIG_DIRS, SYSCONFDIR "/tcollector/collectors:" PKGLIBDIR "/collectors",
-          NULL, NULL, 0,
+        { "collector_dirs", CONFIG_DIRS, SYSCONFDIR "/tcollector/collectors:" PKGLIBDIR "/collectors", NULL,
+          NULL, 0,
           "Where collectors are looked for; a file in an earlier folder overrides one of the same name." },
         { "namespace_prefix", CONFIG_NAME, "", NULL, NULL, offsetof(Config, namespace_prefix),
           "Goes in front of every metric, with a dot between." },
@@ -261,7 +261,8 @@ static int set_url(const ConfigKey *k, void *base, const char *text, Buffer *why
 static int explain(int r, const char *if_invalid, Buffer *why) {
         const char *text = r == -EINVAL ? if_invalid :
                            r == -EEXIST ? "there is a tag of this key already" :
-                           r == -E2BIG  ? "these are too many" : "";
+                           r == -E2BIG  ? "these are too many" :
+                                          "";
 
         return buffer_add_string(why, text) < 0 ? -ENOMEM : r;
 }

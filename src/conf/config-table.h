@@ -15,8 +15,8 @@ typedef enum ConfigType {
         CONFIG_NAME,   /* characters a metric may have, or nothing */
         CONFIG_CHOICE, /* one of two words, "no|yes" in `min`; the bool is true for the second */
         CONFIG_URL,
-        CONFIG_TAGS,   /* list; elements add up over files */
-        CONFIG_DIRS,   /* list; "=" replaces what was there, "+=" adds */
+        CONFIG_TAGS, /* list; elements add up over files */
+        CONFIG_DIRS, /* list; "=" replaces what was there, "+=" adds */
         _CONFIG_TYPE_MAX
 } ConfigType;
 
@@ -25,7 +25,7 @@ typedef struct ConfigKey {
         ConfigType type;
         const char *fallback; /* as it would be written; of a list, the elements with ':' between */
         const char *min, *max;
-        size_t offset;        /* into Config, of a server's key into ConfigServer; lists have none */
+        size_t offset; /* into Config, of a server's key into ConfigServer; lists have none */
         const char *doc;
 } ConfigKey;
 

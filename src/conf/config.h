@@ -19,7 +19,7 @@ typedef struct ConfigServer {
 } ConfigServer;
 
 typedef struct Config {
-        ConfigTag *tags;        /* as given, "host" not added */
+        ConfigTag *tags; /* as given, "host" not added */
         size_t n_tags;
         ConfigServer *servers;
         size_t n_servers;
@@ -30,8 +30,8 @@ typedef struct Config {
         usec_t evict_interval;
         usec_t inactivity; /* a long-running collector without a line for so long is stalled; 0: never */
         usec_t reconnect_interval;
-        uint64_t queue_size;    /* bytes */
-        uint64_t max_series;    /* per collector */
+        uint64_t queue_size; /* bytes */
+        uint64_t max_series; /* per collector */
         uint64_t max_tags;
         bool dedup_only_zero;
         bool self_stats;
@@ -41,8 +41,8 @@ typedef struct Config {
 #define CONFIG_FILE_MAX (1024u * 1024) /* bytes; a longer configuration file is refused */
 #define CONFIG_LIST_MAX 256u           /* tags, servers, folders of collectors: at most so many of each */
 
-int config_new(Config **ret);       /* every setting at its default; -ENOMEM */
-Config *config_free(Config *c);     /* NULL-safe, returns NULL */
+int config_new(Config **ret);   /* every setting at its default; -ENOMEM */
+Config *config_free(Config *c); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Config *, config_free);
 
 /* Reads one file over what `c` holds: scalars are replaced, tags and servers are added to; one with the key
@@ -70,7 +70,7 @@ int config_add_tag(Config *c, const char *text);
 int config_add_server(Config *c, const char *title, const char *url);
 int config_add_dir(Config *c, const char *path); /* -EINVAL: no absolute path; -E2BIG */
 
-bool config_remove_tag(Config *c, Slice key);             /* was there one? */
+bool config_remove_tag(Config *c, Slice key);            /* was there one? */
 bool config_remove_server(Config *c, const char *title); /* was there one? */
 void config_clear_servers(Config *c);
 void config_clear_dirs(Config *c);

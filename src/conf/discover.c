@@ -169,8 +169,8 @@ static int add_file(Search *s, const Interval *interval, int dir_fd, const char 
         if (!copy)
                 return -ENOMEM;
         f = (Found) {
-                .item = { TAKE(copy), TAKE(path), interval->sec,
-                          st.st_mtim, st.st_dev, st.st_ino, st.st_size },
+                .item = { TAKE(copy), TAKE(path), interval->sec, st.st_mtim, st.st_dev, st.st_ino,
+                          st.st_size },
                 .rank = s->rank,
                 .is_mask = is_null_device(&st),
         };
@@ -236,8 +236,9 @@ static bool parse_interval(const Search *s, int dir_fd, const char *name, uint64
 
         if (fstatat(dir_fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode) &&
             asprintf(&path, "%s/%s", s->dir, name) >= 0)
-                complain(s, path, is_number ? "an interval of more than 365 days" :
-                                              "an interval is a number of seconds, without a unit");
+                complain(s, path,
+                         is_number ? "an interval of more than 365 days" :
+                                     "an interval is a number of seconds, without a unit");
         return false;
 }
 

@@ -7,8 +7,8 @@
  * The watches are kept in a list, as libcurl cannot be asked for them. It ends a watch before it closes the
  * descriptor, so none outlives its file. */
 
-#include "basic/dl.h"
 #include "io/curl.h"
+#include "basic/dl.h"
 
 typedef struct CurlWatch CurlWatch;
 
@@ -36,15 +36,16 @@ struct CurlJob {
         char error[CURL_ERROR_SIZE];
 };
 
-#define SYMBOL(f) { "curl_" #f, offsetof(CurlApi, f) }
+#define SYMBOL(f) \
+        { "curl_" #f, offsetof(CurlApi, f) }
 
 static const DlSymbol curl_symbols[] = {
-        SYMBOL(easy_cleanup),          SYMBOL(easy_getinfo),          SYMBOL(easy_init),
-        SYMBOL(easy_recv),             SYMBOL(easy_send),             SYMBOL(easy_setopt),
-        SYMBOL(easy_strerror),         SYMBOL(global_cleanup),        SYMBOL(global_init),
-        SYMBOL(multi_add_handle),      SYMBOL(multi_assign),          SYMBOL(multi_cleanup),
-        SYMBOL(multi_info_read),       SYMBOL(multi_init),            SYMBOL(multi_remove_handle),
-        SYMBOL(multi_setopt),          SYMBOL(multi_socket_action),   SYMBOL(slist_append),
+        SYMBOL(easy_cleanup),     SYMBOL(easy_getinfo),        SYMBOL(easy_init),
+        SYMBOL(easy_recv),        SYMBOL(easy_send),           SYMBOL(easy_setopt),
+        SYMBOL(easy_strerror),    SYMBOL(global_cleanup),      SYMBOL(global_init),
+        SYMBOL(multi_add_handle), SYMBOL(multi_assign),        SYMBOL(multi_cleanup),
+        SYMBOL(multi_info_read),  SYMBOL(multi_init),          SYMBOL(multi_remove_handle),
+        SYMBOL(multi_setopt),     SYMBOL(multi_socket_action), SYMBOL(slist_append),
         SYMBOL(slist_free_all),
 };
 static_assert(ELEMENTSOF(curl_symbols) * sizeof(void *) == sizeof(CurlApi), "load every function");

@@ -61,5 +61,5 @@ int curl_job_start(CurlJob *j); /* 0: done() will be called, never from in here;
  * a descriptor once only. */
 void curl_job_take_socket(CurlJob *j, int fd);
 
-int curl_job_errno(const CurlJob *j, CURLcode code);        /* a negative errno for `code` */
-const char *curl_job_why(const CurlJob *j, CURLcode code);  /* in words; borrowed from the job */
+int curl_job_errno(const CurlJob *j, CURLcode code);       /* a negative errno for `code` */
+const char *curl_job_why(const CurlJob *j, CURLcode code); /* in words; borrowed from the job */

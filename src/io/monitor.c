@@ -32,12 +32,19 @@ typedef struct MhdApi {
         __typeof__(MHD_stop_daemon) *stop_daemon;
 } MhdApi;
 
-#define SYMBOL(name) { "MHD_" #name, offsetof(MhdApi, name) }
+#define SYMBOL(name) \
+        { "MHD_" #name, offsetof(MhdApi, name) }
 
 static const DlSymbol mhd_symbols[] = {
-        SYMBOL(add_response_header), SYMBOL(create_response_from_buffer), SYMBOL(destroy_response),
-        SYMBOL(get_daemon_info),     SYMBOL(get_timeout),                 SYMBOL(queue_response),
-        SYMBOL(run),                 SYMBOL(start_daemon),                SYMBOL(stop_daemon),
+        SYMBOL(add_response_header),
+        SYMBOL(create_response_from_buffer),
+        SYMBOL(destroy_response),
+        SYMBOL(get_daemon_info),
+        SYMBOL(get_timeout),
+        SYMBOL(queue_response),
+        SYMBOL(run),
+        SYMBOL(start_daemon),
+        SYMBOL(stop_daemon),
 };
 
 struct Monitor {
@@ -239,12 +246,10 @@ static int listen_at(const char *address, uint16_t port, int *ret, uint16_t *ret
 
 static int start(Monitor *m, int *fd) {
         m->daemon = m->api.start_daemon(
-                MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, m,
-                MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, /* first, to hear of the others */
-                MHD_OPTION_LISTEN_SOCKET, *fd,
-                MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SEC,
-                MHD_OPTION_END);
+                MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, m, MHD_OPTION_EXTERNAL_LOGGER,
+                on_complaint, NULL, /* first, to hear of the others */
+                MHD_OPTION_LISTEN_SOCKET, *fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SEC, MHD_OPTION_END);
         if (!m->daemon)
                 return -EIO;
 

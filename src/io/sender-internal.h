@@ -45,7 +45,7 @@ struct Sender {
         sd_event_source *turn, *timer;
         CurlGlue *curl;
         RateLimit complaints, changes; /* log lines: of what servers say, of connections made and lost */
-        uint64_t refused; /* lines named as bad, not yet proven */
+        uint64_t refused;              /* lines named as bad, not yet proven */
 };
 
 static inline SenderTarget *sender_current(const Sender *s) {

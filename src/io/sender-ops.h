@@ -40,15 +40,15 @@ int sender_curl(Sender *s, CurlGlue **ret);
 /* What may be sent next; borrowed from the ring. When the connection is to end, only the rest of a line that
  * was begun, then nothing. */
 Slice sender_peek(Sender *s);
-void sender_sent(Sender *s, size_t n);        /* the first `n` bytes are on the wire */
-uint64_t sender_sent_at(const Sender *s);     /* position behind them, for sender_acked() */
-uint64_t sender_acked_at(const Sender *s);    /* all before it is proven */
-size_t sender_queue_size(const Sender *s);    /* bytes the ring can hold */
+void sender_sent(Sender *s, size_t n);     /* the first `n` bytes are on the wire */
+uint64_t sender_sent_at(const Sender *s);  /* position behind them, for sender_acked() */
+uint64_t sender_acked_at(const Sender *s); /* all before it is proven */
+size_t sender_queue_size(const Sender *s); /* bytes the ring can hold */
 /* All whole lines before `upto` are proven delivered; counts them. `latency` 0: not measured. */
 void sender_acked(Sender *s, uint64_t upto, usec_t latency);
-void sender_rewind(Sender *s);                /* send again all that is not proven (throttling) */
+void sender_rewind(Sender *s); /* send again all that is not proven (throttling) */
 
-void sender_link_up(Link *l);                 /* connected: back-off starts over at the first proof */
+void sender_link_up(Link *l); /* connected: back-off starts over at the first proof */
 /* The connection is gone, or was never made; `why` goes to the log and the status. The sender rewinds, calls
  * stop() and frees the object before the loop's next turn: return at once. */
 void sender_link_lost(Link *l, int error, const char *why);

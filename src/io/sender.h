@@ -21,7 +21,7 @@ typedef struct Sender Sender;
 typedef struct SenderOps SenderOps; /* io/sender-ops.h */
 
 typedef struct SenderServer {
-        const char *url;  /* "telnet://host:4242", "telnet://[::1]:4242"; shown in logs and the status */
+        const char *url; /* "telnet://host:4242", "telnet://[::1]:4242"; shown in logs and the status */
 } SenderServer;
 
 typedef struct SenderConfig {
@@ -38,18 +38,18 @@ typedef struct SenderConfig {
 } SenderConfig;
 
 typedef struct SenderEvents {
-        void (*acked)(void *userdata);  /* the ring has room again */
+        void (*acked)(void *userdata); /* the ring has room again */
         /* Standard output only: -EPIPE, nobody reads it any more; -ENOSPC and the like. Nothing is tried
          * again. */
         void (*closed)(void *userdata, int error);
 } SenderEvents;
 
 typedef enum SenderState {
-        SENDER_IDLE,       /* no connection: nothing to send yet */
+        SENDER_IDLE, /* no connection: nothing to send yet */
         SENDER_CONNECTING,
         SENDER_CONNECTED,
-        SENDER_WAITING,    /* backing off */
-        SENDER_CLOSED,     /* standard output is gone */
+        SENDER_WAITING, /* backing off */
+        SENDER_CLOSED,  /* standard output is gone */
 } SenderState;
 
 typedef struct SenderStatus {
@@ -68,8 +68,8 @@ int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const
 Sender *sender_free(Sender *s); /* NULL-safe, returns NULL; what was not proven stays in the ring */
 DEFINE_CLEANUP(Sender *, sender_free);
 
-void sender_kick(Sender *s);                /* lines have been committed to the ring */
-bool sender_is_drained(const Sender *s);    /* all that was committed is acknowledged */
+void sender_kick(Sender *s);             /* lines have been committed to the ring */
+bool sender_is_drained(const Sender *s); /* all that was committed is acknowledged */
 SenderStatus sender_status(const Sender *s);
 
 size_t sender_n_servers(const Sender *s);

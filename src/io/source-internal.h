@@ -52,8 +52,8 @@ struct SourceHub {
         usec_t halves_interval; /* between looks at half lines; 0: there are none */
         usec_t interval; /* between ticks: shorter than SOURCE_TICK_MAX while a pipe fills up within it */
         bool ticking;
-        bool crowded;    /* since the last tick a pipe was found at least half full */
-        bool roomy;      /* ... and none more than an eighth */
+        bool crowded; /* since the last tick a pipe was found at least half full */
+        bool roomy;   /* ... and none more than an eighth */
         SourceList lists[_SOURCE_STATE_MAX];
         Source *current; /* whose callback is running */
         uint64_t resumes, wakeups;
@@ -74,10 +74,10 @@ struct Source {
 
         SourceState state;
         TAILQ_ENTRY(Source) list;
-        bool fresh; /* gathers for less than a whole tick yet */
-        bool took;  /* something was taken when it was last served */
-        bool dead;  /* freed by its own callback: goes when that returns */
-        bool hangup; /* SOURCE_PIPE: nobody can write any more */
+        bool fresh;      /* gathers for less than a whole tick yet */
+        bool took;       /* something was taken when it was last served */
+        bool dead;       /* freed by its own callback: goes when that returns */
+        bool hangup;     /* SOURCE_PIPE: nobody can write any more */
         bool discarding; /* in an over-long line */
 
         size_t size;  /* of the pipe, bytes */
@@ -98,7 +98,7 @@ size_t source_survey(Source *s); /* notices a hang-up; returns the bytes it hold
 void source_destroy(Source *s);
 size_t pipe_grow(int fd, size_t size); /* as far as is permitted; returns the size it has then */
 
-void source_hub_add(SourceHub *h, Source *s);    /* served at the next turn */
+void source_hub_add(SourceHub *h, Source *s); /* served at the next turn */
 void source_hub_remove(SourceHub *h, Source *s);
 int source_hub_watch(SourceHub *h, Source *s, const char *name); /* makes s->io, off; NULL: epoll refuses */
 

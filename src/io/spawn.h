@@ -18,11 +18,11 @@ typedef struct SpawnSpec {
 } SpawnSpec;
 
 typedef struct Child {
-        pid_t pid;     /* also its process group and session */
+        pid_t pid; /* also its process group and session */
         int pidfd;
         int stdout_fd; /* reading ends, close-on-exec, non-blocking */
         int stderr_fd;
-        int hold_fd;   /* child_release() writes here */
+        int hold_fd; /* child_release() writes here */
 } Child;
 
 #define CHILD_NULL ((Child) { .pidfd = -1, .stdout_fd = -1, .stderr_fd = -1, .hold_fd = -1 })
@@ -31,7 +31,7 @@ typedef struct Child {
 int spawn_collector(const SpawnSpec *spec, Child *ret);
 /* Lets it go on to the collector; closes hold_fd. SIGPIPE is to be ignored: the child may be gone. */
 void child_release(Child *c);
-void child_close(Child *c);               /* closes the descriptors; neither kills nor waits */
+void child_close(Child *c);                /* closes the descriptors; neither kills nor waits */
 int child_signal(const Child *c, int sig); /* its whole process group; -ESRCH: nobody is left */
 
 /* Where tcollector-exec is: $TCOLLECTOR_EXEC, beside this program's build, or the installed one. -ENOENT:

@@ -45,7 +45,7 @@ typedef struct Telnet {
         TelnetMemory *memory; /* borrowed */
         const CurlApi *api;   /* borrowed */
         CurlJob *job;
-        int fd;               /* borrowed from libcurl */
+        int fd; /* borrowed from libcurl */
         sd_event_source *io, *timer;
         bool lost;
 
@@ -61,16 +61,16 @@ typedef struct Telnet {
         uint64_t taken;      /* so much of that the server's kernel had when last looked at; */
         usec_t progress_at;  /* then it was more than before, or something was heard */
 
-        uint64_t taken_at;   /* a silent server's kernel had all before this position when last looked at */
+        uint64_t taken_at; /* a silent server's kernel had all before this position when last looked at */
         TelnetHeld held[TELNET_HELD_MAX]; /* the oldest first */
         size_t n_held;
         usec_t poll_interval;
 
         TelnetReply reply;
-        bool strange;        /* since then something was heard that was neither answer nor complaint */
-        unsigned n_answers;  /* of this connection */
-        bool throttled;      /* and not all complaints are in */
-        usec_t pause;        /* the next one */
+        bool strange;       /* since then something was heard that was neither answer nor complaint */
+        unsigned n_answers; /* of this connection */
+        bool throttled;     /* and not all complaints are in */
+        usec_t pause;       /* the next one */
 
         usec_t deadlines[_TELNET_DEADLINE_MAX]; /* CLOCK_MONOTONIC; USEC_INFINITY: none */
 } Telnet;
@@ -91,8 +91,8 @@ void telnet_set_deadline(Telnet *t, TelnetDeadline which, usec_t at);
 void telnet_send(Telnet *t); /* as much as may be sent and the socket takes, within a turn's bounds */
 
 /* telnet-proof.c */
-void telnet_asked(Telnet *t);   /* a `version` is on the wire */
-int telnet_receive(Telnet *t);  /* 0: all that had come; 1: there may be more */
+void telnet_asked(Telnet *t);              /* a `version` is on the wire */
+int telnet_receive(Telnet *t);             /* 0: all that had come; 1: there may be more */
 void telnet_hung(Telnet *t, bool has_all); /* no answer; without has_all: it takes nothing either */
 void telnet_deadline(Telnet *t, TelnetDeadline which, usec_t now); /* it has come */
 

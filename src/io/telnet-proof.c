@@ -147,8 +147,7 @@ int telnet_receive(Telnet *t) {
 /* -- what is not said -- */
 
 static void telnet_fall_silent(Telnet *t, usec_t now) {
-        log_info("%s: it does not answer \"version\", so what its kernel has taken will do",
-                 t->link.url);
+        log_info("%s: it does not answer \"version\", so what its kernel has taken will do", t->link.url);
         t->memory->silent = true;
         t->link.confirmed = false;
         t->throttled = false;
@@ -205,7 +204,7 @@ static void on_resume(Telnet *t _unused_, usec_t now _unused_) {
 }
 
 void telnet_deadline(Telnet *t, TelnetDeadline which, usec_t now) {
-        static void (*const handlers[])(Telnet *t, usec_t now) = {
+        static void (*const handlers[])(Telnet * t, usec_t now) = {
                 [TELNET_SILENCE] = on_silence,
                 [TELNET_SETTLE] = on_settle,
                 [TELNET_POLL] = telnet_poll,

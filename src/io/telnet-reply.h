@@ -40,11 +40,11 @@ typedef enum TelnetReplyType {
 /* Zero-initialised it is ready. */
 typedef struct TelnetReply {
         char data[TELNET_REPLY_MAX];
-        size_t begin, end;  /* what has been received and not looked at */
+        size_t begin, end; /* what has been received and not looked at */
         char answer[TELNET_ANSWER_MAX];
-        size_t n_answer;    /* 0: not learned yet */
+        size_t n_answer; /* 0: not learned yet */
         bool without_newline;
-        bool skipping;      /* the rest of a line that was cut */
+        bool skipping; /* the rest of a line that was cut */
 } TelnetReply;
 
 /* Where the next bytes go, at least one; invalidates the slices handed out. Then say how many came. */

@@ -124,8 +124,8 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
                 return 0;
 
         TAILQ_FOREACH(q, &u->requests, list)
-                if (q->job && strcmp(q->job, job) == 0)
-                        break;
+        if (q->job && strcmp(q->job, job) == 0)
+                break;
         if (q)
                 request_finish(q, strcmp(result, "done") == 0 ? 0 : -ECANCELED, result);
 
@@ -142,8 +142,8 @@ static Request *request_over(Units *u, const sd_bus *bus) {
         Request *q;
 
         TAILQ_FOREACH(q, &u->requests, list)
-                if (q->bus == bus)
-                        return q;
+        if (q->bus == bus)
+                return q;
 
         return NULL;
 }
@@ -343,13 +343,10 @@ static int append_properties(sd_bus_message *m, const UnitsScope *scope) {
         if (r < 0)
                 return r;
 
-        r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)",
-                                  "Description", "s", scope->description,
-                                  "PIDs", "au", 1, (uint32_t) scope->pid,
-                                  "TimeoutStopUSec", "t", scope->timeout_stop,
-                                  "KillMode", "s", "control-group",
-                                  "SendSIGHUP", "b", false,
-                                  "CollectMode", "s", "inactive-or-failed");
+        r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description,
+                                  "PIDs", "au", 1, (uint32_t) scope->pid, "TimeoutStopUSec", "t",
+                                  scope->timeout_stop, "KillMode", "s", "control-group", "SendSIGHUP", "b",
+                                  false, "CollectMode", "s", "inactive-or-failed");
         if (r >= 0 && scope->runtime_max != USEC_INFINITY)
                 r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t", scope->runtime_max);
         if (r < 0)

@@ -25,16 +25,16 @@ const char *units_manager(const Units *u); /* "system" or "user" */
 typedef void (*UnitsScopeReady)(void *userdata, int r, const char *why);
 
 typedef struct UnitsScope {
-        const char *name;        /* "tcollector-col-NAME-PID.scope": escaped with units_scope_name() */
+        const char *name; /* "tcollector-col-NAME-PID.scope": escaped with units_scope_name() */
         const char *description;
-        pid_t pid;               /* the one process it begins with */
-        usec_t runtime_max;      /* RuntimeMaxUSec: SIGTERM to all of it after that; USEC_INFINITY: none */
-        usec_t timeout_stop;     /* TimeoutStopUSec: SIGKILL that much later */
+        pid_t pid;           /* the one process it begins with */
+        usec_t runtime_max;  /* RuntimeMaxUSec: SIGTERM to all of it after that; USEC_INFINITY: none */
+        usec_t timeout_stop; /* TimeoutStopUSec: SIGKILL that much later */
 } UnitsScope;
 
 /* 0, or -errno where not even the request could be sent. */
 int units_scope_start(Units *u, const UnitsScope *scope, UnitsScopeReady ready, void *userdata);
-int units_scope_stop(Units *u, const char *name); /* SIGTERM, later SIGKILL; no reply is awaited */
+int units_scope_stop(Units *u, const char *name);  /* SIGTERM, later SIGKILL; no reply is awaited */
 void units_scope_forget(Units *u, void *userdata); /* no callback with this userdata any more */
 
 /* "tcollector-col-<name>-<pid>.scope" with what systemd does not take in a unit name escaped as

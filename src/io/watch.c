@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The set of inotify watches is made anew after every change: an interval folder may have come or gone. A folder has
- * a few dozen entries and changes a few times a year, so nothing cleverer pays. */
+/* The set of inotify watches is made anew after every change: an interval folder may have come or gone. A
+ * folder has a few dozen entries and changes a few times a year, so nothing cleverer pays. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,9 +15,9 @@
 #define GATHER_USEC (500 * USEC_PER_MSEC)
 #define BACKUP_USEC (60 * USEC_PER_SEC)
 #define WATCHES_MAX 1024u
-#define WATCH_MASK                                                                                            \
-        (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |   \
-         IN_MOVE_SELF | IN_ONLYDIR)
+#define WATCH_MASK                                                                          \
+        (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | \
+         IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
 struct Watch {
         sd_event *event;
@@ -120,8 +120,8 @@ static int on_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *u
         return 0;
 }
 
-int watch_new(Watch **ret, sd_event *event, const char *const *dirs, size_t n_dirs, void (*changed)(void *userdata),
-              void *userdata) {
+int watch_new(Watch **ret, sd_event *event, const char *const *dirs, size_t n_dirs,
+              void (*changed)(void *userdata), void *userdata) {
         _cleanup_(watch_freep) Watch *w = calloc(1, sizeof(*w));
         int r;
 
@@ -139,7 +139,8 @@ int watch_new(Watch **ret, sd_event *event, const char *const *dirs, size_t n_di
         if (!w->sources)
                 return -ENOMEM;
 
-        r = sd_event_add_time_relative(event, &w->timer, CLOCK_MONOTONIC, BACKUP_USEC, USEC_PER_SEC, on_timer, w);
+        r = sd_event_add_time_relative(event, &w->timer, CLOCK_MONOTONIC, BACKUP_USEC, USEC_PER_SEC,
+                                       on_timer, w);
         if (r < 0)
                 return r;
 

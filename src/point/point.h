@@ -9,13 +9,13 @@
 #include "basic/slice.h"
 #include "point/verdict.h"
 
-#define POINT_LINE_MAX 1024u         /* a squeezed line has fewer bytes than this */
-#define POINT_RAW_MAX (64u * 1024)   /* a line as it was printed has at most this many, newline aside */
-#define POINT_FINISHED_MAX 1023u     /* "put ...\n" has at most this many bytes */
-#define POINT_AGENT_TAGS_MAX 64u     /* bits in Point.agent_tags */
+#define POINT_LINE_MAX 1024u       /* a squeezed line has fewer bytes than this */
+#define POINT_RAW_MAX (64u * 1024) /* a line as it was printed has at most this many, newline aside */
+#define POINT_FINISHED_MAX 1023u   /* "put ...\n" has at most this many bytes */
+#define POINT_AGENT_TAGS_MAX 64u   /* bits in Point.agent_tags */
 #define POINT_TIME_END_MS INT64_C(2209212000000) /* timestamps at or beyond it are refused, milliseconds */
 
-#define RUN_MARK "\x18"              /* a line of this byte alone begins a run (tcollector-exec writes it) */
+#define RUN_MARK "\x18" /* a line of this byte alone begins a run (tcollector-exec writes it) */
 
 typedef enum BadChars {
         BAD_CHARS_REJECT,
@@ -33,9 +33,9 @@ typedef struct PointRules PointRules;
 
 /* `prefix` is the namespace prefix without regard to its trailing dot (one is added if it lacks one), empty
  * for none. `tags` are the agent's tags for this collector, "host" included, in any order; they are copied.
- * 0; -EINVAL: a key or value is empty or has a character outside [-_./a-zA-Z0-9], or the prefix has; -EEXIST:
- * a key twice; -E2BIG: more than POINT_AGENT_TAGS_MAX tags, or their text does not leave room for a point;
- * -ENOMEM. */
+ * 0; -EINVAL: a key or value is empty or has a character outside [-_./a-zA-Z0-9], or the prefix has;
+ * -EEXIST: a key twice; -E2BIG: more than POINT_AGENT_TAGS_MAX tags, or their text does not leave room for a
+ * point; -ENOMEM. */
 int point_rules_new(PointRules **ret, Slice prefix, const AgentTag *tags, size_t n_tags, unsigned max_tags,
                     BadChars bad_chars);
 PointRules *point_rules_free(PointRules *r); /* NULL-safe, returns NULL */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "basic/base.h"
 #include "point/verdict.h"
+#include "basic/base.h"
 
 static const char *const verdict_table[] = {
         [VERDICT_OK] = "ok",

@@ -25,7 +25,7 @@ typedef struct DedupKey {
 
 typedef enum DedupAction {
         DEDUP_SEND,
-        DEDUP_SEND_BOTH,    /* first the line suppressed last (*ret_last), then this one */
+        DEDUP_SEND_BOTH, /* first the line suppressed last (*ret_last), then this one */
         DEDUP_SUPPRESS,
         DEDUP_OUT_OF_ORDER, /* *ret_last.time_ms is the stored time, for the log */
         DEDUP_OVERFLOW,     /* send; it is a new series beyond max_series, or there is no memory for it */

@@ -7,9 +7,9 @@
 #include "basic/base.h"
 
 typedef struct RingMap {
-        char *p;     /* the header; NULL: not mapped */
-        size_t n;    /* of the whole mapping */
-        char *data;  /* twice */
+        char *p;    /* the header; NULL: not mapped */
+        size_t n;   /* of the whole mapping */
+        char *data; /* twice */
 } RingMap;
 
 /* A new memfd of `n` bytes that can neither shrink nor grow; close-on-exec. -errno. */

@@ -49,9 +49,8 @@ static bool state_is_good(const RingHeader *h, size_t i) {
         const RingState *s = &h->states[i];
 
         return s->n_readers >= 1 && s->n_readers <= RING_READERS_MAX &&
-               s->checksum == ring_state_checksum(s) &&
-               s->sequence % 2 == i && s->sequence <= RING_NUMBER_MAX &&
-               cursors_are_good(s, h->size);
+               s->checksum == ring_state_checksum(s) && s->sequence % 2 == i &&
+               s->sequence <= RING_NUMBER_MAX && cursors_are_good(s, h->size);
 }
 
 int ring_header_verify(const RingHeader *h, size_t page, uint64_t file_size, RingState *ret) {

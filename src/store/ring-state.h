@@ -29,11 +29,11 @@ typedef struct RingReader {
 } RingReader;
 
 typedef struct RingState {
-        uint64_t checksum;  /* XXH3_64bits of all that follows, to the last reader in use */
-        uint64_t sequence;  /* one more at each publication */
+        uint64_t checksum; /* XXH3_64bits of all that follows, to the last reader in use */
+        uint64_t sequence; /* one more at each publication */
         uint64_t base, head;
         uint32_t n_readers;
-        uint32_t flags;     /* room for a mark of a clean stop; 0 in this layout */
+        uint32_t flags; /* room for a mark of a clean stop; 0 in this layout */
         RingPending pending;
         uint64_t counters[RING_COUNTERS_MAX];
         RingReader readers[RING_READERS_MAX];
@@ -42,10 +42,10 @@ typedef struct RingState {
 typedef struct RingHeader {
         uint64_t magic;
         uint32_t layout;
-        uint32_t page;      /* bytes before the data: this machine's page size */
+        uint32_t page; /* bytes before the data: this machine's page size */
         uint64_t size;
-        uint64_t seed;      /* room for the seed of hashes that outlive the process; 0 in this layout */
-        uint64_t checksum;  /* XXH3_64bits of all before it */
+        uint64_t seed;     /* room for the seed of hashes that outlive the process; 0 in this layout */
+        uint64_t checksum; /* XXH3_64bits of all before it */
         alignas(64) RingState states[2];
 } RingHeader;
 

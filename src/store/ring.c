@@ -40,16 +40,16 @@ struct Ring {
         RingMap map;
         RingHeader *header; /* the first of the map */
 
-        RingState state;    /* as last published, but for `sent` */
+        RingState state;     /* as last published, but for `sent` */
         uint64_t claimed[2]; /* the smallest acked of each copy */
-        uint64_t written;   /* behind the lines not committed yet; head where there are none */
-        uint64_t reserved;  /* bytes handed out behind that */
-        uint64_t limit;     /* nothing may be written at or beyond it */
-        uint64_t lines;     /* queued */
+        uint64_t written;    /* behind the lines not committed yet; head where there are none */
+        uint64_t reserved;   /* bytes handed out behind that */
+        uint64_t limit;      /* nothing may be written at or beyond it */
+        uint64_t lines;      /* queued */
         uint64_t counters[RING_COUNTERS_MAX]; /* for the next commit or ack */
 
-        uint64_t round_from; /* where the first page began to be used last */
-        uint64_t touched;    /* bytes of data that may have pages */
+        uint64_t round_from;   /* where the first page began to be used last */
+        uint64_t touched;      /* bytes of data that may have pages */
         unsigned short_rounds; /* in a row */
 };
 

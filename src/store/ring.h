@@ -53,7 +53,7 @@ char *ring_reserve(Ring *r, size_t n);
 /* The first `n` of the reserved bytes are now whole lines; may be called again for those behind them. */
 void ring_written(Ring *r, size_t n);
 void ring_commit(Ring *r, const RingPending *pending); /* publishes what was written; NULL: none pending */
-void ring_cancel(Ring *r); /* forgets what was written since the last commit */
+void ring_cancel(Ring *r);                             /* forgets what was written since the last commit */
 
 /* The last commit's bytes have been consumed at their source. */
 void ring_pending_done(Ring *r);
@@ -83,8 +83,8 @@ Slice ring_unacked(const Ring *r, unsigned reader); /* from acked to head, borro
 
 /* -- measures -- */
 
-size_t ring_size(const Ring *r);        /* bytes it can hold */
-size_t ring_used(const Ring *r);        /* bytes between the smallest acked and head */
+size_t ring_size(const Ring *r);           /* bytes it can hold */
+size_t ring_used(const Ring *r);           /* bytes between the smallest acked and head */
 uint64_t ring_lines_queued(const Ring *r); /* lines in them, counted once at open and kept from then on */
 
 uint64_t ring_counter(const Ring *r, unsigned i);

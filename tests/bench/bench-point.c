@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a line costs from its text to its finished form, next to a plain copy of the same bytes: CPU time, best
- * of five rounds. The lines are laid one behind the other, as they come out of a pipe. */
+/* What a line costs from its text to its finished form, next to a plain copy of the same bytes: CPU time,
+ * best of five rounds. The lines are laid one behind the other, as they come out of a pipe. */
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -16,9 +16,9 @@
 
 typedef struct Bench {
         Ring *ring;
-        char *batch;      /* whole lines */
+        char *batch; /* whole lines */
         size_t batch_n;
-        char *scratch;    /* RING_BYTES */
+        char *scratch; /* RING_BYTES */
         volatile uint64_t sum;
 } Bench;
 
@@ -99,14 +99,14 @@ static const struct {
         unsigned n;
         bool batches;
 } cases[] = {
-        { "commit of nothing",                       run_commit,         200000, false },
-        { "ack of nothing",                          run_ack,            200000, false },
-        { "a line: reserve, commit, sent, ack",      run_line,           200000, false },
-        { "64 KiB: append, peek and copy, ack",      run_batches,        4000,   true  },
-        { "the same, one batch behind",              run_batches_behind, 4000,   true  },
-        { "the same, 16 MiB behind",                 run_batches_full,   4000,   true  },
-        { "memcpy in, memcpy out",                   run_memcpy,         4000,   true  },
-        { "lines_count",                             run_count,          4000,   true  },
+        { "commit of nothing", run_commit, 200000, false },
+        { "ack of nothing", run_ack, 200000, false },
+        { "a line: reserve, commit, sent, ack", run_line, 200000, false },
+        { "64 KiB: append, peek and copy, ack", run_batches, 4000, true },
+        { "the same, one batch behind", run_batches_behind, 4000, true },
+        { "the same, 16 MiB behind", run_batches_full, 4000, true },
+        { "memcpy in, memcpy out", run_memcpy, 4000, true },
+        { "lines_count", run_count, 4000, true },
 };
 
 static void measure(Bench *b, size_t i) {

@@ -159,9 +159,9 @@ static int run(const Bench *b, Reader reader, Result *best) {
 
 int main(void) {
         static const Bench benches[] = {
-                { "64 KiB writes",            4000 * 963, 963, 0  },
-                { "line by line, flat out",   1000000,    1,   0  },
-                { "line by line, 20,000/s",   20000,      1,   50 },
+                { "64 KiB writes", 4000 * 963, 963, 0 },
+                { "line by line, flat out", 1000000, 1, 0 },
+                { "line by line, 20,000/s", 20000, 1, 50 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(benches); i++) {

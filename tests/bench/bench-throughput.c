@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Lines a second from a pipe to a socket on loopback: the agent (tcollector --stdin: point, dedup, ring, telnet
- * with its `version` proof) beside a plain relay (read 64 KiB, write) in the same run.
+/* Lines a second from a pipe to a socket on loopback: the agent (tcollector --stdin: point, dedup, ring,
+ * telnet with its `version` proof) beside a plain relay (read 64 KiB, write) in the same run.
  *
  *   generator --pipe--> relay or agent --TCP--> sink
  *
- * The one in the middle has a core of its own, the two others share the rest; what is compared is its CPU time per
- * line (user and system, from wait4(2)), which says what one core could carry, and the rate that was seen. The
- * sink counts every line; a run in which one is missing is a failure, not a figure. */
+ * The one in the middle has a core of its own, the two others share the rest; what is compared is its CPU
+ * time per line (user and system, from wait4(2)), which says what one core could carry, and the rate that
+ * was seen. The sink counts every line; a run in which one is missing is a failure, not a figure. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -53,7 +53,8 @@ static void pin(bool middle) {
 
 /* -- generator -- */
 
-#define LINE_FORMAT "bench.proc.net.bytes.%06" PRIu64 " %010" PRIu64 " %08" PRIu64 " iface=eth0 direction=in\n"
+#define LINE_FORMAT \
+        "bench.proc.net.bytes.%06" PRIu64 " %010" PRIu64 " %08" PRIu64 " iface=eth0 direction=in\n"
 #define LINE_SIZE 72u
 #define TIME_AT 28u
 #define VALUE_AT 39u
@@ -63,8 +64,8 @@ static void put_digits(char *end, uint64_t v, unsigned n) {
                 *--end = (char) ('0' + v % 10);
 }
 
-/* A block is every series once (a small one is repeated up to a chunk); each time it goes out, its times and values
- * have moved on, so that dedup has to look at every line and sends every line. */
+/* A block is every series once (a small one is repeated up to a chunk); each time it goes out, its times and
+ * values have moved on, so that dedup has to look at every line and sends every line. */
 static void generate(uint64_t n_lines, uint64_t n_series) {
         uint64_t block_lines = MAX(n_series, (uint64_t) (CHUNK / LINE_SIZE)) / n_series * n_series;
         size_t size = (size_t) block_lines * LINE_SIZE;
@@ -76,7 +77,8 @@ static void generate(uint64_t n_lines, uint64_t n_series) {
         for (uint64_t i = 0; i < block_lines; i++) {
                 char line[128];
 
-                if (snprintf(line, sizeof(line), LINE_FORMAT, i % n_series, UINT64_C(0), UINT64_C(0)) != LINE_SIZE)
+                if (snprintf(line, sizeof(line), LINE_FORMAT, i % n_series, UINT64_C(0), UINT64_C(0)) !=
+                    LINE_SIZE)
                         die("line size");
                 memcpy(block + i * LINE_SIZE, line, LINE_SIZE);
         }
@@ -91,7 +93,8 @@ static void generate(uint64_t n_lines, uint64_t n_series) {
                         put_digits(block + i * LINE_SIZE + VALUE_AT + 8, pass, 8);
                 }
                 for (size_t at = 0, end = (size_t) n * LINE_SIZE; at < end; at += CHUNK)
-                        if (fd_write_all(STDOUT_FILENO, (Slice) { block + at, MIN((size_t) CHUNK, end - at) }) < 0)
+                        if (fd_write_all(STDOUT_FILENO,
+                                         (Slice) { block + at, MIN((size_t) CHUNK, end - at) }) < 0)
                                 die("write");
 
                 pass_of_line += block_lines / n_series;
@@ -112,8 +115,8 @@ static uint64_t count_newlines(const char *p, size_t n) {
 
 static const char answer[] = "net.opentsdb.tools bench built at revision 0\nBuilt on 0\n";
 
-/* Answers each `version` as a TSD does, and counts it apart. `keep` bytes at the end of a chunk are looked at again
- * with the next, as the word may be cut. */
+/* Answers each `version` as a TSD does, and counts it apart. `keep` bytes at the end of a chunk are looked
+ * at again with the next, as the word may be cut. */
 static void answer_versions(int fd, const char *chunk, size_t n, uint64_t *n_versions) {
         static const char word[] = "\nversion\n";
         const char *hit;
@@ -164,7 +167,9 @@ static void sink(int listen_fd, uint64_t want, int report_fd) {
 /* -- the middle -- */
 
 static void relay(uint16_t port) {
-        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        struct sockaddr_in to = { .sin_family = AF_INET,
+                                  .sin_port = htons(port),
+                                  .sin_addr = { htonl(INADDR_LOOPBACK) } };
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         static char chunk[CHUNK];
 
@@ -219,7 +224,8 @@ static int listen_on_loopback(uint16_t *ret_port) {
         return fd;
 }
 
-static void start_all(bool agent, uint64_t n_series, int listen_fd, uint16_t port, int report_fd, pid_t pids[static 3]) {
+static void start_all(bool agent, uint64_t n_series, int listen_fd, uint16_t port, int report_fd,
+                      pid_t pids[static 3]) {
         int pipe_fds[2];
 
         if (pipe2(pipe_fds, O_CLOEXEC) < 0 || fcntl(pipe_fds[1], F_SETPIPE_SZ, 1024 * 1024) < 0)
@@ -270,7 +276,8 @@ static Figures measure(bool agent, uint64_t n_series) {
 
         (void) close(report[1]);
         if (read(report[0], &lines, sizeof(lines)) != sizeof(lines) || lines != arg_lines) {
-                (void) fprintf(stderr, "bench-throughput: %" PRIu64 " of %" PRIu64 " lines came through\n", lines, arg_lines);
+                (void) fprintf(stderr, "bench-throughput: %" PRIu64 " of %" PRIu64 " lines came through\n",
+                               lines, arg_lines);
                 exit(EXIT_FAILURE);
         }
         f.wall = (double) (clock_usec(CLOCK_MONOTONIC) - begin) / 1e6;
@@ -306,7 +313,8 @@ static void show(const char *name, uint64_t n_series, const Figures *f, const Fi
         double cpu = f->cpu_user + f->cpu_system, lines = (double) arg_lines;
         double relay_cpu = relay_figures->cpu_user + relay_figures->cpu_system;
 
-        (void) printf("%-6s %9" PRIu64 " series  %6.2f M lines/s seen  %6.1f ns/line CPU (%5.1f user + %5.1f system)  "
+        (void) printf("%-6s %9" PRIu64
+                      " series  %6.2f M lines/s seen  %6.1f ns/line CPU (%5.1f user + %5.1f system)  "
                       "%6.2f M lines/s a core  %4.0f %% of the relay  %7ld KiB peak\n",
                       name, n_series, lines / f->wall / 1e6, cpu / lines * 1e9, f->cpu_user / lines * 1e9,
                       f->cpu_system / lines * 1e9, lines / cpu / 1e6, relay_cpu / cpu * 100, f->max_rss);
@@ -324,8 +332,9 @@ int main(int argc, char **argv) {
         if (argc > 2 && !slice_to_uint64(slice_from_string(argv[2]), &arg_lines))
                 return 2;
 
-        (void) printf("%" PRIu64 " lines of %u bytes, best of %u by CPU time; the middle has a core of its own\n", arg_lines,
-                      LINE_SIZE, ROUNDS);
+        (void) printf("%" PRIu64
+                      " lines of %u bytes, best of %u by CPU time; the middle has a core of its own\n",
+                      arg_lines, LINE_SIZE, ROUNDS);
         for (size_t i = 0; i < ELEMENTSOF(series); i++) {
                 Figures r = best_of(false, series[i]), a = best_of(true, series[i]);
 

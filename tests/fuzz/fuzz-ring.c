@@ -16,8 +16,8 @@
 
 enum {
         FIX_CONSTANTS = 1 << 0,
-        FIX_STATE = 1 << 1,      /* << 2 for the second copy */
-        NO_NEWLINES = 1 << 3,    /* the data is one long line, but for what the input says */
+        FIX_STATE = 1 << 1,   /* << 2 for the second copy */
+        NO_NEWLINES = 1 << 3, /* the data is one long line, but for what the input says */
 };
 
 static void fix_constants(RingHeader *h, size_t page) {

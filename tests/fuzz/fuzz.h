@@ -9,8 +9,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 /* Unlike assert() it stands in every build. */
-#define check(condition)                                                                                    \
-        do                                                                                                  \
-                if (!(condition))                                                                           \
-                        abort();                                                                            \
+#define check(condition)          \
+        do                        \
+                if (!(condition)) \
+                        abort();  \
         while (0)

@@ -95,7 +95,9 @@ def tracked(*patterns):
 
 
 def check_sources(result):
-    say("the sources: shellcheck, codespell")
+    say("the sources: clang-format, shellcheck, codespell")
+    result.add("clang-format (./dev fmt --all mends it)",
+               quiet(["clang-format", "--dry-run", "-Werror", *tracked("*.c", "*.h")]))
     shell = ["dev", ".ci/run"] + tracked("*.sh")
     result.add("shellcheck", quiet(["shellcheck", "-S", "warning", *shell]))
     words = ROOT / "tests/tools/codespell-ignore.txt"

@@ -49,7 +49,7 @@ typedef struct Victim {
         Log *log;
         Random random;
         uint64_t until; /* writes no more beyond this line, and ends when all have arrived; 0: never */
-        uint64_t burst;       /* lines it writes at a time, none cancelled; 0: as chance has it */
+        uint64_t burst; /* lines it writes at a time, none cancelled; 0: as chance has it */
         unsigned turn;
         uint64_t inclination; /* to write rather than to read, in percent */
 } Victim;
@@ -60,7 +60,7 @@ void victim_ack(Victim *v, unsigned reader, uint64_t n);
 
 typedef struct Rig {
         int fd;
-        const char *map;  /* the memfd, to be read */
+        const char *map; /* the memfd, to be read */
         size_t map_n;
         Log *log;
         Random random;
@@ -69,9 +69,9 @@ typedef struct Rig {
         void (*prepare)(Victim *v, const void *userdata); /* what a victim does first; may be NULL */
         const void *userdata;
 
-        Buffer image;     /* the memory when it was last looked at */
+        Buffer image; /* the memory when it was last looked at */
         Log image_log;
-        RingState newest; /* of it */
+        RingState newest;      /* of it */
         unsigned looks, older; /* how often, and how often with the older copy */
 } Rig;
 
@@ -89,5 +89,5 @@ bool rig_go(Rig *rig, pid_t pid, int request);
 
 void rig_kill(Rig *rig, pid_t pid);
 void rig_reap(Rig *rig, pid_t pid, bool killed); /* waits for its end, which must be that */
-void rig_look(Rig *rig, const char *when); /* as a successor would; fails the test, saying `when` */
-void rig_finish(Rig *rig); /* a last one that is left alone brings everything home */
+void rig_look(Rig *rig, const char *when);       /* as a successor would; fails the test, saying `when` */
+void rig_finish(Rig *rig);                       /* a last one that is left alone brings everything home */

@@ -35,17 +35,17 @@ Tsd *rig_tsd(Rig *r, const TsdRules *rules);
 void rig_start(Rig *r, SenderConfig config);
 void rig_send(Rig *r, unsigned n); /* so many lines more */
 
-unsigned rig_acked(const Rig *r); /* lines */
-bool rig_is_done(const Rig *r);   /* all that was wanted is acknowledged */
+unsigned rig_acked(const Rig *r);    /* lines */
+bool rig_is_done(const Rig *r);      /* all that was wanted is acknowledged */
 SenderStats rig_stats(const Rig *r); /* over all servers */
 
-#define run_until(r, condition)                                                                             \
-        do {                                                                                                \
-                usec_t _end = clock_usec(CLOCK_MONOTONIC) + RIG_DEADLINE;                                   \
-                                                                                                            \
-                while (!(condition)) {                                                                      \
-                        assert_true(sd_event_run((r)->event, USEC_PER_SEC) >= 0);                           \
-                        if (clock_usec(CLOCK_MONOTONIC) > _end)                                             \
-                                fail_msg("waited in vain for: %s", #condition);                             \
-                }                                                                                           \
+#define run_until(r, condition)                                                   \
+        do {                                                                      \
+                usec_t _end = clock_usec(CLOCK_MONOTONIC) + RIG_DEADLINE;         \
+                                                                                  \
+                while (!(condition)) {                                            \
+                        assert_true(sd_event_run((r)->event, USEC_PER_SEC) >= 0); \
+                        if (clock_usec(CLOCK_MONOTONIC) > _end)                   \
+                                fail_msg("waited in vain for: %s", #condition);   \
+                }                                                                 \
         } while (0)

@@ -15,8 +15,8 @@
 
 typedef struct Sink {
         Source *source;
-        size_t room;       /* bytes it still takes */
-        Buffer lines;      /* all it took */
+        size_t room;  /* bytes it still takes */
+        Buffer lines; /* all it took */
         Buffer rest;
         unsigned n_calls, n_too_long, n_ends;
         size_t beginning_n; /* of the last over-long line */

@@ -15,7 +15,8 @@ Slice guarded_slice(Slice s) {
 
         assert_true(s.n <= GUARDED_MAX);
         if (!*area) {
-                *area = mmap(NULL, GUARDED_MAX + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                *area = mmap(NULL, GUARDED_MAX + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                             -1, 0);
                 assert_true(*area != MAP_FAILED);
                 assert_int_equal(mprotect(*area + GUARDED_MAX, page, PROT_NONE), 0);
         }

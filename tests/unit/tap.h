@@ -18,5 +18,4 @@ Slice guarded_slice(Slice s);
 Slice guarded(const char *s);
 
 /* Runs a group of tests and prints TAP. */
-#define run_tap(tests)                                                                                        \
-        (cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, NULL, NULL))
+#define run_tap(tests) (cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, NULL, NULL))

@@ -175,8 +175,9 @@ static void test_log(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_slice),     cmocka_unit_test(test_buffer), cmocka_unit_test(test_span),
-                cmocka_unit_test(test_backoff),   cmocka_unit_test(test_ratelimit), cmocka_unit_test(test_file),
+                cmocka_unit_test(test_slice),     cmocka_unit_test(test_buffer),
+                cmocka_unit_test(test_span),      cmocka_unit_test(test_backoff),
+                cmocka_unit_test(test_ratelimit), cmocka_unit_test(test_file),
                 cmocka_unit_test(test_log),
         };
 

@@ -330,8 +330,9 @@ static void test_load(void **state _unused_) {
         assert_int_equal(config_load(&c, NULL, drop_ins, &why), 0);
         c = config_free(c);
 
-        write_file(dir, "main", "max_tags = 5 tags = { \"a=1\", \"b=1\" } collector_dirs = { \"/a\" }"
-                                " server m { url = \"telnet://h\" } server n { url = \"telnet://n\" }");
+        write_file(dir, "main",
+                   "max_tags = 5 tags = { \"a=1\", \"b=1\" } collector_dirs = { \"/a\" }"
+                   " server m { url = \"telnet://h\" } server n { url = \"telnet://n\" }");
         assert_int_equal(mkdir(drop_ins, 0755), 0);
         write_file(drop_ins, "20-b.conf", "max_tags = 7 tags = { \"b=2\", \"a=3\" }");
         write_file(drop_ins, "10-a.conf",

@@ -23,7 +23,8 @@ typedef struct Row {
         DedupLimits limits;
 } Row;
 
-#define USUAL { 300000, false, 9 }
+#define USUAL \
+        { 300000, false, 9 }
 
 static const Row rows[] = {
         { "SPEC.md's example", "5@0 5@15 5@30 7@45 7@60 7@360 8@375", "5@0 5@30 7@45 7@360 8@375", USUAL },
@@ -442,11 +443,11 @@ static void test_model_many(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows),           cmocka_unit_test(test_texts),
-                cmocka_unit_test(test_keys),           cmocka_unit_test(test_whole_key),
-                cmocka_unit_test(test_idle),           cmocka_unit_test(test_growth),
-                cmocka_unit_test(test_dwindle),        cmocka_unit_test(test_spilled_memory),
-                cmocka_unit_test(test_crowded_keys),   cmocka_unit_test(test_model_few),
+                cmocka_unit_test(test_rows),         cmocka_unit_test(test_texts),
+                cmocka_unit_test(test_keys),         cmocka_unit_test(test_whole_key),
+                cmocka_unit_test(test_idle),         cmocka_unit_test(test_growth),
+                cmocka_unit_test(test_dwindle),      cmocka_unit_test(test_spilled_memory),
+                cmocka_unit_test(test_crowded_keys), cmocka_unit_test(test_model_few),
                 cmocka_unit_test(test_model_many),
         };
 

@@ -121,7 +121,8 @@ static void check_items(const char *name, const char *root, const Discovered *d,
         for (size_t i = 0; i < d->n; i++)
                 assert_int_equal(buffer_addf(&got, "%s%s@%ju=%s", i > 0 ? " " : "", d->items[i].name,
                                              (uintmax_t) d->items[i].interval_sec,
-                                             d->items[i].path + strlen(root) + 1), 0);
+                                             d->items[i].path + strlen(root) + 1),
+                                 0);
         if (strcmp(got.data, want) != 0)
                 fail_msg("%s: found \"%s\", not \"%s\"", name, got.data, want);
 }

@@ -5,7 +5,8 @@
 #include "point/encode.h"
 #include "unit/tap.h"
 
-#define TAG(k, v) { .key = SLICE(k), .value = SLICE(v) }
+#define TAG(k, v) \
+        { .key = SLICE(k), .value = SLICE(v) }
 
 /* What is written stands in front of a guard page: not a byte more than said. */
 static void check_telnet(const PointRules *rules, const char *line, const char *want) {
@@ -179,9 +180,10 @@ static void test_json_longest(void **state _unused_) {
 
         n = (size_t) (stpcpy(line, "put m 1.5 .5") - line);
         for (size_t i = 0; i < n_set; i++, n_tags++)
-                n += (size_t) sprintf(line + n, " %c=v", set[i]);
+                n += (size_t) snprintf(line + n, sizeof(line) - n, " %c=v", set[i]);
         for (size_t i = 0; n + 5 < POINT_FINISHED_MAX; i++, n_tags++)
-                n += (size_t) sprintf(line + n, " %c%c=v", set[i / n_set], set[i % n_set]);
+                n += (size_t) snprintf(line + n, sizeof(line) - n, " %c%c=v", set[i / n_set],
+                                       set[i % n_set]);
 
         n_json = encode_json(guarded_slice((Slice) { line, n }), out);
         assert_int_equal(n_json,
@@ -193,10 +195,8 @@ static void test_json_longest(void **state _unused_) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_agent_tags),
-                cmocka_unit_test(test_prefix),
-                cmocka_unit_test(test_all_agent_tags),
-                cmocka_unit_test(test_json),
+                cmocka_unit_test(test_agent_tags),     cmocka_unit_test(test_prefix),
+                cmocka_unit_test(test_all_agent_tags), cmocka_unit_test(test_json),
                 cmocka_unit_test(test_json_longest),
         };
 

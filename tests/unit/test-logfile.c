@@ -108,8 +108,8 @@ static void test_rotation(void **state _unused_) {
         for (size_t i = 0; i < ELEMENTSOF(rotations); i++) {
                 _cleanup_(logfile_freep) LogFile *f = NULL;
 
-                assert_int_equal(logfile_open(&f, "log", rotations[i].max_bytes,
-                                              rotations[i].backup_count), 0);
+                assert_int_equal(logfile_open(&f, "log", rotations[i].max_bytes, rotations[i].backup_count),
+                                 0);
                 for (const char *text = "a\0b\0c\0d\0e\0"; *text; text += 2)
                         logfile_write(f, NOON, LOG_INFO, text);
                 for (size_t k = 0; k < ELEMENTSOF(names); k++) {

@@ -46,7 +46,8 @@ static void rig_start(Rig *rig) {
 }
 
 static int client(const Rig *rig) {
-        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+        struct sockaddr_in a = { .sin_family = AF_INET,
+                                 .sin_addr = { htonl(INADDR_LOOPBACK) },
                                  .sin_port = htons(monitor_port(rig->monitor)) };
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

@@ -56,7 +56,8 @@ static const struct {
           0,
           { .received = 3, .sent = 3 } },
         { "marks, empty lines, faults between good lines",
-          "\x18\nm 1700000000 5 a=b\n\n  \nm soon 5\nhalf a li\x18\n\xff 1700000000 5\n m  1700000001 +6 host=x \nm 1700000000 5 a=b\n",
+          "\x18\nm 1700000000 5 a=b\n\n  \nm soon 5\nhalf a li\x18\n\xff 1700000000 5\n m  1700000001 +6 "
+          "host=x \nm 1700000000 5 a=b\n",
           "put m 1700000000 5 a=b host=h\nput m 1700000001 6 host=x\n",
           300000,
           { .received = 6, .sent = 2, .invalid = 4, .runs = 1 } },
@@ -72,8 +73,9 @@ static void test_cases(void **state _unused_) {
                 queued = ring_peek(f.ring, 0);
                 if (!slice_equal(queued, slice_from_string(cases[i].queued)))
                         fail_msg("%s: queued\n%.*s", cases[i].name, (int) queued.n, queued.p);
-                if (got->received != want->received || got->sent != want->sent || got->replayed != want->replayed ||
-                    got->suppressed != want->suppressed || got->invalid != want->invalid || got->runs != want->runs)
+                if (got->received != want->received || got->sent != want->sent ||
+                    got->replayed != want->replayed || got->suppressed != want->suppressed ||
+                    got->invalid != want->invalid || got->runs != want->runs)
                         fail_msg("%s: wrong counters", cases[i].name);
                 fixture_done(&f);
         }
@@ -87,7 +89,8 @@ static void test_full(void **state _unused_) {
         Slice rest;
 
         for (unsigned i = 0; i < 20000; i++)
-                assert_int_equal(buffer_addf(&lines, "m.%u %u %u k=%u\n", i % 50, 1700000000 + i, i / 200, i % 3), 0);
+                assert_int_equal(
+                        buffer_addf(&lines, "m.%u %u %u k=%u\n", i % 50, 1700000000 + i, i / 200, i % 3), 0);
 
         assert_int_equal(lane_lines(whole.lane, buffer_slice(&lines)), lines.n);
         for (rest = buffer_slice(&lines); rest.n > 0;) {
@@ -146,8 +149,9 @@ static void test_log(void **state _unused_) {
         assert_true(seen.n <= 10);
 
         lane_log_counters(f.lane, LOG_INFO);
-        assert_string_equal(seen.last, "test: 1002 received = 1 sent - 0 replayed + 0 suppressed + 1001 invalid "
-                                       "(bad-char 1000, out-of-order 1)");
+        assert_string_equal(seen.last,
+                            "test: 1002 received = 1 sent - 0 replayed + 0 suppressed + 1001 invalid "
+                            "(bad-char 1000, out-of-order 1)");
         log_set_sink(no_log, NULL);
         fixture_done(&f);
 }

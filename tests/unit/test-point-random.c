@@ -113,7 +113,7 @@ static Verdict make_bad(Line *l, uint64_t *random) {
                 return VERDICT_TOO_LONG;
         }
 
-        (void) strcat((char *) l + faults[i].field, faults[i].text);
+        (void) stpcpy(strchr((char *) l + faults[i].field, '\0'), faults[i].text);
         return faults[i].want;
 }
 

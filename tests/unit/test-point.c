@@ -5,7 +5,8 @@
 #include "point/encode.h"
 #include "unit/tap.h"
 
-#define HOST { .key = SLICE("host"), .value = SLICE("web01") }
+#define HOST \
+        { .key = SLICE("host"), .value = SLICE("web01") }
 
 static PointRules *make_rules(BadChars bad_chars) {
         PointRules *rules;
@@ -390,14 +391,10 @@ static void test_rules(void **state _unused_) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_verdicts),
-                cmocka_unit_test(test_fields),
-                cmocka_unit_test(test_replace),
-                cmocka_unit_test(test_lengths),
-                cmocka_unit_test(test_two_faults),
-                cmocka_unit_test(test_many_tags),
-                cmocka_unit_test(test_with),
-                cmocka_unit_test(test_rules),
+                cmocka_unit_test(test_verdicts),   cmocka_unit_test(test_fields),
+                cmocka_unit_test(test_replace),    cmocka_unit_test(test_lengths),
+                cmocka_unit_test(test_two_faults), cmocka_unit_test(test_many_tags),
+                cmocka_unit_test(test_with),       cmocka_unit_test(test_rules),
         };
 
         return run_tap(tests);

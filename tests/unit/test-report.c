@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The self-report and the list of collectors, from real parts that have not run yet: a collector whose file is there
- * but which the loop has not started. */
+/* The self-report and the list of collectors, from real parts that have not run yet: a collector whose file
+ * is there but which the loop has not started. */
 
 #include <stdio.h>
 #include <string.h>
@@ -60,13 +60,14 @@ static Fixture *fixture_new(void) {
                                     &(SenderConfig) { .servers = &server, .n_servers = 1 }, &events, NULL),
                          0);
         assert_int_equal(lane_new(&f->input, "stdin", f->ring, f->rules, &(DedupLimits) {}), 0);
-        assert_int_equal(runner_new(&f->runner, f->dirs, 1,
-                                    &(CollectorContext) {
-                                            .run = { .event = f->event, .hub = f->hub, .helper = "/bin/false" },
-                                            .ring = f->ring,
-                                            .rules = f->rules,
-                                    }),
-                         0);
+        assert_int_equal(
+                runner_new(&f->runner, f->dirs, 1,
+                           &(CollectorContext) {
+                                   .run = { .event = f->event, .hub = f->hub, .helper = "/bin/false" },
+                                   .ring = f->ring,
+                                   .rules = f->rules,
+                           }),
+                0);
         return f;
 }
 
@@ -167,7 +168,8 @@ static void test_json(void **state _unused_) {
 }
 
 int main(void) {
-        static const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines), cmocka_unit_test(test_json) };
+        static const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines),
+                                                   cmocka_unit_test(test_json) };
 
         log_set_sink(no_log, NULL);
         return run_tap(tests);

@@ -55,16 +55,36 @@ static void test_flips(void **state _unused_) {
         }
 }
 
-static void cut_all(Buffer *b) { b->n = 0; }
-static void cut_header(Buffer *b) { b->n = sizeof(RingHeader) - 1; }
-static void cut_data(Buffer *b) { b->n = image_header(b)->page; }
-static void cut_page(Buffer *b) { b->n -= image_header(b)->page; }
-static void cut_byte(Buffer *b) { b->n--; }
-static void add_byte(Buffer *b) { assert_int_equal(buffer_add(b, SLICE("\n")), 0); }
-static void next_layout(Buffer *b) { image_header(b)->layout++; }
-static void zero_both(Buffer *b) { memset(image_header(b)->states, 0, sizeof(image_header(b)->states)); }
-static void no_newline(Buffer *b) { b->data[image_header(b)->page + 299] = 'x'; }
-static void no_newline_acked(Buffer *b) { b->data[image_header(b)->page + 199] = 'x'; }
+static void cut_all(Buffer *b) {
+        b->n = 0;
+}
+static void cut_header(Buffer *b) {
+        b->n = sizeof(RingHeader) - 1;
+}
+static void cut_data(Buffer *b) {
+        b->n = image_header(b)->page;
+}
+static void cut_page(Buffer *b) {
+        b->n -= image_header(b)->page;
+}
+static void cut_byte(Buffer *b) {
+        b->n--;
+}
+static void add_byte(Buffer *b) {
+        assert_int_equal(buffer_add(b, SLICE("\n")), 0);
+}
+static void next_layout(Buffer *b) {
+        image_header(b)->layout++;
+}
+static void zero_both(Buffer *b) {
+        memset(image_header(b)->states, 0, sizeof(image_header(b)->states));
+}
+static void no_newline(Buffer *b) {
+        b->data[image_header(b)->page + 299] = 'x';
+}
+static void no_newline_acked(Buffer *b) {
+        b->data[image_header(b)->page + 199] = 'x';
+}
 
 static void other_size(Buffer *b) {
         RingHeader *h = image_header(b), old = *h;
@@ -80,15 +100,25 @@ static void other_page(Buffer *b) {
         memcpy(h->states, old.states, sizeof(h->states));
 }
 
-static void head_far(RingState *s) { s->head += SMALL; }
-static void head_low(RingState *s) { s->head = 0; }
+static void head_far(RingState *s) {
+        s->head += SMALL;
+}
+static void head_low(RingState *s) {
+        s->head = 0;
+}
 static void head_huge(RingState *s) {
         s->base = s->head = UINT64_MAX - 10;
         s->readers[0] = s->readers[1] = (RingReader) { s->head, s->head };
 }
-static void acked_over_sent(RingState *s) { s->readers[0].acked = s->readers[0].sent + 1; }
-static void sent_over_head(RingState *s) { s->readers[1].sent = s->head + 1; }
-static void base_over_floor(RingState *s) { s->base = 101; }
+static void acked_over_sent(RingState *s) {
+        s->readers[0].acked = s->readers[0].sent + 1;
+}
+static void sent_over_head(RingState *s) {
+        s->readers[1].sent = s->head + 1;
+}
+static void base_over_floor(RingState *s) {
+        s->base = 101;
+}
 static void base_far_back(RingState *s) {
         s->head += SMALL;
         for (unsigned i = 0; i < s->n_readers; i++) {
@@ -97,9 +127,15 @@ static void base_far_back(RingState *s) {
         }
 }
 
-static void no_reader(RingState *s) { s->n_readers = 0; }
-static void odd_sequence(RingState *s) { s->sequence++; }
-static void huge_sequence(RingState *s) { s->sequence |= UINT64_C(1) << 63; }
+static void no_reader(RingState *s) {
+        s->n_readers = 0;
+}
+static void odd_sequence(RingState *s) {
+        s->sequence++;
+}
+static void huge_sequence(RingState *s) {
+        s->sequence |= UINT64_C(1) << 63;
+}
 
 static void many_readers(RingState *s) {
         s->n_readers = RING_READERS_MAX + 1;
@@ -114,30 +150,30 @@ static const struct {
         void (*each)(RingState *s);
         int r;
 } damages[] = {
-        { "as it is",                       NULL,             NULL,            0        },
-        { "empty file",                     cut_all,          NULL,            -EBADMSG },
-        { "header cut",                     cut_header,       NULL,            -EBADMSG },
-        { "no data",                        cut_data,         NULL,            -EBADMSG },
-        { "one page short",                 cut_page,         NULL,            -EBADMSG },
-        { "one byte short",                 cut_byte,         NULL,            -EBADMSG },
-        { "one byte long",                  add_byte,         NULL,            -EBADMSG },
-        { "another layout",                 next_layout,      NULL,            -EPROTO  },
-        { "no state",                       zero_both,        NULL,            -EBADMSG },
-        { "another size than the file",     other_size,       NULL,            -EBADMSG },
-        { "another page size",              other_page,       NULL,            -EBADMSG },
-        { "no newline at the head",         no_newline,       NULL,            -EBADMSG },
-        { "no newline at a reader's acked", no_newline_acked, NULL,            -EBADMSG },
-        { "more than fits",                 NULL,             head_far,        -EBADMSG },
-        { "head before acked",              NULL,             head_low,        -EBADMSG },
-        { "position near overflow",         NULL,             head_huge,       -EBADMSG },
-        { "acked beyond sent",              NULL,             acked_over_sent, -EBADMSG },
-        { "sent beyond head",               NULL,             sent_over_head,  -EBADMSG },
-        { "base beyond acked",              NULL,             base_over_floor, -EBADMSG },
-        { "base too far back",              NULL,             base_far_back,   -EBADMSG },
-        { "no reader",                      NULL,             no_reader,       -EBADMSG },
-        { "too many readers",               NULL,             many_readers,    -EBADMSG },
-        { "the other copy's sequence",      NULL,             odd_sequence,    -EBADMSG },
-        { "sequence near overflow",         NULL,             huge_sequence,   -EBADMSG },
+        { "as it is", NULL, NULL, 0 },
+        { "empty file", cut_all, NULL, -EBADMSG },
+        { "header cut", cut_header, NULL, -EBADMSG },
+        { "no data", cut_data, NULL, -EBADMSG },
+        { "one page short", cut_page, NULL, -EBADMSG },
+        { "one byte short", cut_byte, NULL, -EBADMSG },
+        { "one byte long", add_byte, NULL, -EBADMSG },
+        { "another layout", next_layout, NULL, -EPROTO },
+        { "no state", zero_both, NULL, -EBADMSG },
+        { "another size than the file", other_size, NULL, -EBADMSG },
+        { "another page size", other_page, NULL, -EBADMSG },
+        { "no newline at the head", no_newline, NULL, -EBADMSG },
+        { "no newline at a reader's acked", no_newline_acked, NULL, -EBADMSG },
+        { "more than fits", NULL, head_far, -EBADMSG },
+        { "head before acked", NULL, head_low, -EBADMSG },
+        { "position near overflow", NULL, head_huge, -EBADMSG },
+        { "acked beyond sent", NULL, acked_over_sent, -EBADMSG },
+        { "sent beyond head", NULL, sent_over_head, -EBADMSG },
+        { "base beyond acked", NULL, base_over_floor, -EBADMSG },
+        { "base too far back", NULL, base_far_back, -EBADMSG },
+        { "no reader", NULL, no_reader, -EBADMSG },
+        { "too many readers", NULL, many_readers, -EBADMSG },
+        { "the other copy's sequence", NULL, odd_sequence, -EBADMSG },
+        { "sequence near overflow", NULL, huge_sequence, -EBADMSG },
 };
 
 static void test_damage(void **state _unused_) {
@@ -192,12 +228,24 @@ static int kind_null(Slice image _unused_) {
         return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-static int kind_no_seals(Slice image) { return image_memfd(image, 0); }
-static int kind_may_grow(Slice image) { return image_memfd(image, F_SEAL_SHRINK); }
-static int kind_may_shrink(Slice image) { return image_memfd(image, F_SEAL_GROW); }
-static int kind_not_writable(Slice image) { return image_memfd(image, SEALS | F_SEAL_WRITE); }
-static int kind_not_writable_later(Slice image) { return image_memfd(image, SEALS | F_SEAL_FUTURE_WRITE); }
-static int kind_ring(Slice image) { return image_memfd(image, SEALS); }
+static int kind_no_seals(Slice image) {
+        return image_memfd(image, 0);
+}
+static int kind_may_grow(Slice image) {
+        return image_memfd(image, F_SEAL_SHRINK);
+}
+static int kind_may_shrink(Slice image) {
+        return image_memfd(image, F_SEAL_GROW);
+}
+static int kind_not_writable(Slice image) {
+        return image_memfd(image, SEALS | F_SEAL_WRITE);
+}
+static int kind_not_writable_later(Slice image) {
+        return image_memfd(image, SEALS | F_SEAL_FUTURE_WRITE);
+}
+static int kind_ring(Slice image) {
+        return image_memfd(image, SEALS);
+}
 
 static int kind_read_only(Slice image) {
         _cleanup_(close_fdp) int fd = image_memfd(image, SEALS);
@@ -214,16 +262,16 @@ static void test_kinds(void **state _unused_) {
                 int (*make)(Slice image);
                 int r;
         } cases[] = {
-                { "pipe",                   kind_pipe,               -EBADMSG },
-                { "regular file",           kind_file,               -EBADMSG },
-                { "device",                 kind_null,               -EBADMSG },
-                { "no seals",               kind_no_seals,           -EBADMSG },
-                { "may grow",               kind_may_grow,           -EBADMSG },
-                { "may shrink",             kind_may_shrink,         -EBADMSG },
-                { "sealed against writing", kind_not_writable,       -EBADMSG },
-                { "the same, from now on",  kind_not_writable_later, -EBADMSG },
-                { "opened for reading",     kind_read_only,          -EBADMSG },
-                { "a ring",                 kind_ring,               0        },
+                { "pipe", kind_pipe, -EBADMSG },
+                { "regular file", kind_file, -EBADMSG },
+                { "device", kind_null, -EBADMSG },
+                { "no seals", kind_no_seals, -EBADMSG },
+                { "may grow", kind_may_grow, -EBADMSG },
+                { "may shrink", kind_may_shrink, -EBADMSG },
+                { "sealed against writing", kind_not_writable, -EBADMSG },
+                { "the same, from now on", kind_not_writable_later, -EBADMSG },
+                { "opened for reading", kind_read_only, -EBADMSG },
+                { "a ring", kind_ring, 0 },
         };
         _cleanup_(ring_freep) Ring *ring = ring_make(SMALL);
         _cleanup_(buffer_done) Buffer b = {};
@@ -249,11 +297,11 @@ static void test_kinds(void **state _unused_) {
  * a long random walk is looked at twice: as it is, and with the newest copy damaged. */
 typedef struct Walk {
         Ring *ring;
-        char *stream;      /* every byte ever committed, by position */
-        uint64_t written;  /* and what follows the head */
+        char *stream;     /* every byte ever committed, by position */
+        uint64_t written; /* and what follows the head */
         uint64_t random;
         Buffer image;
-        unsigned older;    /* times the older copy was believed */
+        unsigned older; /* times the older copy was believed */
 } Walk;
 
 #define WALK_STREAM (8u * 1024 * 1024)
@@ -381,8 +429,9 @@ static void test_older_copy(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_flips), cmocka_unit_test(test_damage), cmocka_unit_test(test_kinds),
-                cmocka_unit_test(test_walk), cmocka_unit_test(test_older_copy),
+                cmocka_unit_test(test_flips),      cmocka_unit_test(test_damage),
+                cmocka_unit_test(test_kinds),      cmocka_unit_test(test_walk),
+                cmocka_unit_test(test_older_copy),
         };
 
         return run_tap(tests);

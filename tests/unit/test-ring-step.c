@@ -87,8 +87,8 @@ static bool is_promising(const Rig *rig, const unsigned seen[static _SEEN_MAX]) 
                 [SEEN_PENDING_DONE] = true,
                 [SEEN_WRAP] = offset > RING_BYTES - 2 * LINE_MAX_BYTES,
                 [SEEN_RESTART] = queued == 0 && offset != 0,
-                [SEEN_MOVE] = offset > RING_BYTES / 4 && queued > 0 && queued < RING_BYTES / 8,
-                [SEEN_AGAIN] = queued > RING_BYTES - 2 * LINE_MAX_BYTES,
+                [SEEN_MOVE] = offset > RING_BYTES / 4 && queued > 0 &&
+                              queued<RING_BYTES / 8, [SEEN_AGAIN] = queued> RING_BYTES - 2 * LINE_MAX_BYTES,
         };
 
         for (size_t i = 0; i < _SEEN_MAX; i++)
@@ -135,7 +135,7 @@ static void test_every_instruction(void **state _unused_) {
 /* -- scenes: how the ring stands before one more line is written -- */
 
 typedef struct Act {
-        char what;     /* 'w': write up to the position, 'a': acknowledge up to it, 'c': commit, 'o': open */
+        char what;   /* 'w': write up to the position, 'a': acknowledge up to it, 'c': commit, 'o': open */
         unsigned at; /* KiB */
 } Act;
 
@@ -170,26 +170,26 @@ static void test_scenes(void **state _unused_) {
                 Act acts[8];
                 Seen want; /* of wrap, restart, move, again; SEEN_COMMIT: none of them */
         } cases[] = {
-                { "short, and the first page is free",
-                  { { 'w', 20 }, { 'a', 17 }, { 'c', 0 } }, SEEN_MOVE },
+                { "short, and the first page is free", { { 'w', 20 }, { 'a', 17 }, { 'c', 0 } }, SEEN_MOVE },
                 { "short, but the older copy claims the first page",
-                  { { 'w', 20 }, { 'a', 17 } }, SEEN_COMMIT },
+                  { { 'w', 20 }, { 'a', 17 } },
+                  SEEN_COMMIT },
                 { "short, but not far from the first page",
-                  { { 'w', 14 }, { 'a', 12 }, { 'c', 0 } }, SEEN_COMMIT },
-                { "too much to move",
-                  { { 'w', 40 }, { 'a', 20 }, { 'c', 0 } }, SEEN_COMMIT },
+                  { { 'w', 14 }, { 'a', 12 }, { 'c', 0 } },
+                  SEEN_COMMIT },
+                { "too much to move", { { 'w', 40 }, { 'a', 20 }, { 'c', 0 } }, SEEN_COMMIT },
                 { "short, but the older copy's claim runs over the end",
-                  { { 'w', 64 }, { 'a', 50 }, { 'w', 72 }, { 'a', 60 }, { 'a', 66 } }, SEEN_COMMIT },
+                  { { 'w', 64 }, { 'a', 50 }, { 'w', 72 }, { 'a', 60 }, { 'a', 66 } },
+                  SEEN_COMMIT },
                 { "short, but runs over the end",
-                  { { 'w', 64 }, { 'a', 50 }, { 'w', 69 }, { 'a', 60 }, { 'a', 63 } }, SEEN_COMMIT },
-                { "drained",
-                  { { 'w', 30 }, { 'a', 30 }, { 'c', 0 } }, SEEN_RESTART },
+                  { { 'w', 64 }, { 'a', 50 }, { 'w', 69 }, { 'a', 60 }, { 'a', 63 } },
+                  SEEN_COMMIT },
+                { "drained", { { 'w', 30 }, { 'a', 30 }, { 'c', 0 } }, SEEN_RESTART },
                 { "drained, but for the older copy",
-                  { { 'w', 30 }, { 'a', 10 }, { 'a', 30 } }, SEEN_RESTART },
-                { "full, but for the newest copy",
-                  { { 'w', 64 }, { 'a', 5 } }, SEEN_AGAIN },
-                { "the same, opened again",
-                  { { 'w', 64 }, { 'a', 5 }, { 'o', 0 } }, SEEN_COMMIT },
+                  { { 'w', 30 }, { 'a', 10 }, { 'a', 30 } },
+                  SEEN_RESTART },
+                { "full, but for the newest copy", { { 'w', 64 }, { 'a', 5 } }, SEEN_AGAIN },
+                { "the same, opened again", { { 'w', 64 }, { 'a', 5 }, { 'o', 0 } }, SEEN_COMMIT },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

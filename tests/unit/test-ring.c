@@ -47,7 +47,10 @@ static void test_new(void **state _unused_) {
         const struct {
                 size_t ask, get;
         } cases[] = {
-                { 0, SMALL }, { SMALL, SMALL }, { SMALL + 1, SMALL + page }, { BIG - 1, BIG },
+                { 0, SMALL },
+                { SMALL, SMALL },
+                { SMALL + 1, SMALL + page },
+                { BIG - 1, BIG },
         };
         Ring *none = NULL;
 
@@ -118,14 +121,14 @@ static void test_full(void **state _unused_) {
                 const char *name;
                 size_t line, take, fit; /* fit: lines the ring holds */
         } cases[] = {
-                { "exact fit, one taken",      1024,      1,  64    },
-                { "exact fit, all taken",      1024,      64, 64    },
-                { "the whole ring is a line",  SMALL,     1,  1     },
-                { "one byte less",             SMALL - 1, 1,  1     },
-                { "one byte more than half",   SMALL / 2 + 1, 1, 1  },
-                { "runs over the end",         1000,      3,  65    },
-                { "prime",                     257,       50, 255   },
-                { "shortest",                  1,         77, SMALL },
+                { "exact fit, one taken", 1024, 1, 64 },
+                { "exact fit, all taken", 1024, 64, 64 },
+                { "the whole ring is a line", SMALL, 1, 1 },
+                { "one byte less", SMALL - 1, 1, 1 },
+                { "one byte more than half", SMALL / 2 + 1, 1, 1 },
+                { "runs over the end", 1000, 3, 65 },
+                { "prime", 257, 50, 255 },
+                { "shortest", 1, 77, SMALL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -261,8 +264,8 @@ static void test_first_pages(void **state _unused_) {
                 size_t left; /* bytes always queued */
                 size_t pages;
         } cases[] = {
-                { "drained", 0,         64 * KIB  },
-                { "short",   100 * KIB, 512 * KIB },
+                { "drained", 0, 64 * KIB },
+                { "short", 100 * KIB, 512 * KIB },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -315,14 +318,30 @@ static void test_give_back(void **state _unused_) {
         assert_true(is_line(ring_peek(ring, 0), 0, 'z', 10));
 }
 
-static void wrong_ack_middle(Ring *r) { ring_ack(r, 0, 5); }
-static void wrong_ack_beyond(Ring *r) { ring_ack(r, 0, 21); }
-static void wrong_sent(Ring *r) { ring_sent(r, 0, 21); }
-static void wrong_reader(Ring *r) { ring_ack(r, 1, 10); }
-static void wrong_written(Ring *r) { ring_written(r, (memset(ring_reserve(r, 5), 'x', 5), 5)); }
-static void wrong_more(Ring *r) { ring_written(r, (memset(ring_reserve(r, 5), '\n', 5), 6)); }
-static void wrong_counter(Ring *r) { ring_set_counter(r, RING_COUNTERS_MAX, 0); }
-static void right_ack(Ring *r) { ring_ack(r, 0, 10); }
+static void wrong_ack_middle(Ring *r) {
+        ring_ack(r, 0, 5);
+}
+static void wrong_ack_beyond(Ring *r) {
+        ring_ack(r, 0, 21);
+}
+static void wrong_sent(Ring *r) {
+        ring_sent(r, 0, 21);
+}
+static void wrong_reader(Ring *r) {
+        ring_ack(r, 1, 10);
+}
+static void wrong_written(Ring *r) {
+        ring_written(r, (memset(ring_reserve(r, 5), 'x', 5), 5));
+}
+static void wrong_more(Ring *r) {
+        ring_written(r, (memset(ring_reserve(r, 5), '\n', 5), 6));
+}
+static void wrong_counter(Ring *r) {
+        ring_set_counter(r, RING_COUNTERS_MAX, 0);
+}
+static void right_ack(Ring *r) {
+        ring_ack(r, 0, 10);
+}
 
 /* What would make the queue untrue stops the process instead. */
 static void test_wrong_use(void **state _unused_) {
@@ -331,14 +350,14 @@ static void test_wrong_use(void **state _unused_) {
                 void (*call)(Ring *r);
                 bool dies;
         } cases[] = {
-                { "ack within a line",     wrong_ack_middle, true  },
-                { "ack beyond the head",   wrong_ack_beyond, true  },
-                { "sent beyond the head",  wrong_sent,       true  },
-                { "no such reader",        wrong_reader,     true  },
-                { "written half a line",   wrong_written,    true  },
-                { "written too much",      wrong_more,       true  },
-                { "no such counter",       wrong_counter,    true  },
-                { "ack at a line's end",   right_ack,        false },
+                { "ack within a line", wrong_ack_middle, true },
+                { "ack beyond the head", wrong_ack_beyond, true },
+                { "sent beyond the head", wrong_sent, true },
+                { "no such reader", wrong_reader, true },
+                { "written half a line", wrong_written, true },
+                { "written too much", wrong_more, true },
+                { "no such counter", wrong_counter, true },
+                { "ack at a line's end", right_ack, false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -365,11 +384,11 @@ static void test_wrong_use(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_lines),       cmocka_unit_test(test_new),
-                cmocka_unit_test(test_commit),      cmocka_unit_test(test_full),
-                cmocka_unit_test(test_readers),     cmocka_unit_test(test_rewind),
-                cmocka_unit_test(test_counters),    cmocka_unit_test(test_first_pages),
-                cmocka_unit_test(test_give_back),   cmocka_unit_test(test_wrong_use),
+                cmocka_unit_test(test_lines),     cmocka_unit_test(test_new),
+                cmocka_unit_test(test_commit),    cmocka_unit_test(test_full),
+                cmocka_unit_test(test_readers),   cmocka_unit_test(test_rewind),
+                cmocka_unit_test(test_counters),  cmocka_unit_test(test_first_pages),
+                cmocka_unit_test(test_give_back), cmocka_unit_test(test_wrong_use),
         };
 
         return run_tap(tests);

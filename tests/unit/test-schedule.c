@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A schedule is driven by a script: each row says what happens when, and what must then be due and when next. */
+/* A schedule is driven by a script: each row says what happens when, and what must then be due and when
+ * next. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -19,9 +20,9 @@ typedef enum Event { NOTHING, STARTED, NOT_STARTED, ENDED, ACTIVE, STOPPING, CHA
 typedef struct Step {
         double at; /* seconds after the beginning */
         Event event;
-        int status;           /* ENDED: wait status; CHANGED, REMOVED: what is returned */
-        int want;             /* ENDED: the ScheduleEnd; else what is due now */
-        double wake;          /* when it is due next, seconds after the beginning; -1: never */
+        int status;  /* ENDED: wait status; CHANGED, REMOVED: what is returned */
+        int want;    /* ENDED: the ScheduleEnd; else what is due now */
+        double wake; /* when it is due next, seconds after the beginning; -1: never */
 } Step;
 
 typedef struct Case {
@@ -80,8 +81,8 @@ static int apply(Schedule *s, const Step *step) {
 static const Case cases[] = {
         { "periodic, keeps its grid though started late", 15, 600, false,
           STEPS({ 0, NOTHING, 0, START, 0 }, { 0, STARTED, 0, QUIET, 15 }, { 2, ENDED, EXIT(0), OK, 15 },
-                { 14.9, NOTHING, 0, QUIET, 15 }, { 15.1, NOTHING, 0, START, 15 }, { 15.1, STARTED, 0, QUIET, 30 },
-                { 16, ENDED, EXIT(0), OK, 30 }) },
+                { 14.9, NOTHING, 0, QUIET, 15 }, { 15.1, NOTHING, 0, START, 15 },
+                { 15.1, STARTED, 0, QUIET, 30 }, { 16, ENDED, EXIT(0), OK, 30 }) },
         { "periodic, overstays: at its next interval again", 15, 600, false,
           STEPS({ 0, STARTED, 0, QUIET, 15 }, { 15, NOTHING, 0, OVER, 15 }, { 15, STOPPING, 0, QUIET, -1 },
                 { 20, NOTHING, 0, QUIET, -1 }, { 20.2, ENDED, SIGNAL(SIGKILL), STOPPED, 30 }) },
@@ -93,34 +94,38 @@ static const Case cases[] = {
         { "exit 13: not here", 15, 600, false,
           STEPS({ 0, STARTED, 0, QUIET, 15 }, { 3, ENDED, EXIT(13), NOT_HERE, 3603 }) },
         { "exit 13, then the file changes: at once", 15, 600, false,
-          STEPS({ 0, STARTED, 0, QUIET, 15 }, { 3, ENDED, EXIT(13), NOT_HERE, 3603 }, { 50, CHANGED, 0, START, 50 },
-                { 50, STARTED, 0, QUIET, 65 }) },
+          STEPS({ 0, STARTED, 0, QUIET, 15 }, { 3, ENDED, EXIT(13), NOT_HERE, 3603 },
+                { 50, CHANGED, 0, START, 50 }, { 50, STARTED, 0, QUIET, 65 }) },
         { "cannot be started: an hour off", 15, 600, false, STEPS({ 0, NOT_STARTED, 0, QUIET, 3600 }) },
         { "periodic, changes while it runs or waits: the next run is the new one", 15, 600, false,
-          STEPS({ 0, STARTED, 0, QUIET, 15 }, { 1, CHANGED, false, QUIET, 15 }, { 2, ENDED, EXIT(0), OK, 15 },
-                { 3, CHANGED, false, QUIET, 15 }) },
+          STEPS({ 0, STARTED, 0, QUIET, 15 }, { 1, CHANGED, false, QUIET, 15 },
+                { 2, ENDED, EXIT(0), OK, 15 }, { 3, CHANGED, false, QUIET, 15 }) },
         { "long-running, exit 0: again after 15 s", 0, 600, false,
-          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 100, ENDED, EXIT(0), OK, 115 }, { 115, NOTHING, 0, START, 115 }) },
+          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 100, ENDED, EXIT(0), OK, 115 },
+                { 115, NOTHING, 0, START, 115 }) },
         { "long-running, SIGTERM by somebody: a success too", 0, 600, false,
           STEPS({ 0, STARTED, 0, QUIET, 600 }, { 100, ENDED, SIGNAL(SIGTERM), OK, 115 }) },
         { "long-running, SIGSEGV: failed", 0, 600, false,
           STEPS({ 0, STARTED, 0, QUIET, 600 }, { 100, ENDED, SIGNAL(SIGSEGV), FAILED, 3700 }) },
         { "long-running, stalled: restarted at once", 0, 600, false,
-          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 500, ACTIVE, 0, QUIET, 1100 }, { 600, NOTHING, 0, QUIET, 1100 },
-                { 1100, NOTHING, 0, STALLED, 1100 }, { 1100, STOPPING, 0, QUIET, -1 },
-                { 1101, ENDED, SIGNAL(SIGTERM), STOPPED, 1101 }, { 1101, NOTHING, 0, START, 1101 }) },
+          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 500, ACTIVE, 0, QUIET, 1100 },
+                { 600, NOTHING, 0, QUIET, 1100 }, { 1100, NOTHING, 0, STALLED, 1100 },
+                { 1100, STOPPING, 0, QUIET, -1 }, { 1101, ENDED, SIGNAL(SIGTERM), STOPPED, 1101 },
+                { 1101, NOTHING, 0, START, 1101 }) },
         { "long-running, stalled, --remove-inactive-collectors: never again until it changes", 0, 600, true,
-          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 600, NOTHING, 0, STALLED, 600 }, { 600, STOPPING, 0, QUIET, -1 },
-                { 601, ENDED, SIGNAL(SIGTERM), STOPPED, -1 }, { 700, CHANGED, false, START, 700 }) },
+          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 600, NOTHING, 0, STALLED, 600 },
+                { 600, STOPPING, 0, QUIET, -1 }, { 601, ENDED, SIGNAL(SIGTERM), STOPPED, -1 },
+                { 700, CHANGED, false, START, 700 }) },
         { "long-running, no inactivity", 0, 0, false, STEPS({ 0, STARTED, 0, QUIET, -1 }) },
         { "long-running, changes: told to stop, then at once", 0, 600, false,
           STEPS({ 0, STARTED, 0, QUIET, 600 }, { 50, CHANGED, true, QUIET, -1 },
                 { 51, ENDED, SIGNAL(SIGTERM), STOPPED, 51 }) },
         { "long-running, changes while it is being removed: at once", 0, 600, false,
-          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 50, REMOVED, true, QUIET, -1 }, { 50, CHANGED, false, QUIET, -1 },
-                { 51, ENDED, SIGNAL(SIGTERM), STOPPED, 51 }) },
+          STEPS({ 0, STARTED, 0, QUIET, 600 }, { 50, REMOVED, true, QUIET, -1 },
+                { 50, CHANGED, false, QUIET, -1 }, { 51, ENDED, SIGNAL(SIGTERM), STOPPED, 51 }) },
         { "removed while it runs", 15, 600, false,
-          STEPS({ 0, STARTED, 0, QUIET, 15 }, { 1, REMOVED, true, QUIET, -1 }, { 2, ENDED, EXIT(0), STOPPED, -1 }) },
+          STEPS({ 0, STARTED, 0, QUIET, 15 }, { 1, REMOVED, true, QUIET, -1 },
+                { 2, ENDED, EXIT(0), STOPPED, -1 }) },
         { "removed while it waits", 15, 600, false, STEPS({ 0, REMOVED, false, QUIET, -1 }) },
         { "a pause longer than an interval begins a new grid", 15, 600, false,
           STEPS({ 0, STARTED, 0, QUIET, 15 }, { 1, ENDED, EXIT(0), OK, 15 }, { 100, NOTHING, 0, START, 15 },

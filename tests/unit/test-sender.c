@@ -199,7 +199,10 @@ static void test_bad_urls(void **state) {
 /* Names that do not resolve, and what is no address at all: an error to be waited after, nothing worse. */
 static void test_no_such_host(void **state) {
         static const char *const urls[] = {
-                "telnet://nonexistent.invalid:4242", "telnet://", "telnet://a b", "telnet://[::1",
+                "telnet://nonexistent.invalid:4242",
+                "telnet://",
+                "telnet://a b",
+                "telnet://[::1",
                 "telnet://:99999",
         };
 
@@ -208,7 +211,8 @@ static void test_no_such_host(void **state) {
                 SenderServer server = { urls[i] };
 
                 print_message("# %s\n", urls[i]);
-                rig_start(r, (SenderConfig) { .servers = &server, .n_servers = 1,
+                rig_start(r, (SenderConfig) { .servers = &server,
+                                              .n_servers = 1,
                                               .backoff = { .min = FOR_EVER, .max = FOR_EVER } });
                 rig_send(r, 1);
                 run_until(r, sender_status(r->sender).state == SENDER_WAITING);
@@ -321,10 +325,10 @@ static void test_libraries(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_random_deaths), TEST(test_fail_over),          TEST(test_rounds),
+                TEST(test_random_deaths),   TEST(test_fail_over),          TEST(test_rounds),
                 TEST(test_both_take_turns), TEST(test_reconnect_interval), TEST(test_idle),
-                TEST(test_inherited),     TEST(test_bad_urls),           TEST(test_no_such_host),
-                TEST(test_stdout_pipe),   TEST(test_stdout_file),        cmocka_unit_test(test_libraries),
+                TEST(test_inherited),       TEST(test_bad_urls),           TEST(test_no_such_host),
+                TEST(test_stdout_pipe),     TEST(test_stdout_file),        cmocka_unit_test(test_libraries),
         };
 
         return run_tap(tests);

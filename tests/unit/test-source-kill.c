@@ -70,7 +70,8 @@ static const SourceOps ops = { commit_lines, exit_too_long, NULL };
 static int line_format(char *buf, size_t size, size_t i) {
         return snprintf(buf, size, "line %zu %.*s %zu\n", i, (int) (i * 7919 % 150),
                         "=========================================================================="
-                        "============================================================================", i);
+                        "============================================================================",
+                        i);
 }
 
 static _Noreturn void write_lines(int fd) {

@@ -17,8 +17,10 @@ typedef struct Piece {
         Slice text;
 } Piece;
 
-#define T(text) { 0, SLICE(text) }
-#define F(n, text) { (n), SLICE(text) }
+#define T(text) \
+        { 0, SLICE(text) }
+#define F(n, text) \
+        { (n), SLICE(text) }
 
 static const struct {
         const char *name;
@@ -26,29 +28,29 @@ static const struct {
         unsigned n_lines, n_too_long;
         size_t rest;
 } rows[] = {
-        { "nothing",                       { }, 0, 0, 0 },
-        { "one line",                      { T("a 1 2\n") }, 1, 0, 0 },
-        { "three lines at once",           { T("a\nb\nc\n") }, 3, 0, 0 },
-        { "half lines",                    { T("a"), T("b"), T("\nc"), T("\n") }, 2, 0, 0 },
-        { "empty lines",                   { T("\n\n"), T("\n") }, 3, 0, 0 },
+        { "nothing", {}, 0, 0, 0 },
+        { "one line", { T("a 1 2\n") }, 1, 0, 0 },
+        { "three lines at once", { T("a\nb\nc\n") }, 3, 0, 0 },
+        { "half lines", { T("a"), T("b"), T("\nc"), T("\n") }, 2, 0, 0 },
+        { "empty lines", { T("\n\n"), T("\n") }, 3, 0, 0 },
         { "the mark, a half line, the mark", { T("\x18\na 1"), T("\x18\n"), T("a 1 2\n") }, 3, 0, 0 },
-        { "bytes of any value",            { T("\0\xff\x80\r\n\0\0"), T("\n") }, 2, 0, 0 },
-        { "a rest",                        { T("a\nb") }, 1, 0, 1 },
-        { "a rest in two",                 { T("a\nb"), T("cd") }, 1, 0, 3 },
-        { "one less than the limit",       { F(LIMIT - 1, "\n"), T("a\n") }, 2, 0, 0 },
-        { "at the limit",                  { F(LIMIT, "\n"), T("a\n") }, 2, 0, 0 },
-        { "one over the limit",            { F(LIMIT + 1, "\n"), T("a\n") }, 1, 1, 0 },
-        { "at the limit, newline late",    { F(LIMIT, ""), T("\na\n") }, 2, 0, 0 },
-        { "at the limit in four",          { F(HALF, ""), F(HALF - 1, ""), T("x"), T("\n") }, 1, 0, 0 },
-        { "one over in four",              { F(HALF, ""), F(HALF, ""), T("x"), T("\na\n") }, 1, 1, 0 },
+        { "bytes of any value", { T("\0\xff\x80\r\n\0\0"), T("\n") }, 2, 0, 0 },
+        { "a rest", { T("a\nb") }, 1, 0, 1 },
+        { "a rest in two", { T("a\nb"), T("cd") }, 1, 0, 3 },
+        { "one less than the limit", { F(LIMIT - 1, "\n"), T("a\n") }, 2, 0, 0 },
+        { "at the limit", { F(LIMIT, "\n"), T("a\n") }, 2, 0, 0 },
+        { "one over the limit", { F(LIMIT + 1, "\n"), T("a\n") }, 1, 1, 0 },
+        { "at the limit, newline late", { F(LIMIT, ""), T("\na\n") }, 2, 0, 0 },
+        { "at the limit in four", { F(HALF, ""), F(HALF - 1, ""), T("x"), T("\n") }, 1, 0, 0 },
+        { "one over in four", { F(HALF, ""), F(HALF, ""), T("x"), T("\na\n") }, 1, 1, 0 },
         { "over, its rest looks like a line", { F(LIMIT + 1, ""), T("a 1 2\nb 1 2\n") }, 1, 1, 0 },
-        { "over, between lines",           { T("a\n"), F(LIMIT + 1, "\nb\n"), F(LIMIT, "\nc\n") }, 4, 1, 0 },
-        { "two over in a row",             { F(LIMIT + 1, "\n"), F(LIMIT + 1, "\n"), T("a\n") }, 1, 2, 0 },
-        { "far over",                      { F(5 * LIMIT, ""), F(5 * LIMIT + 3, "\na\n") }, 1, 1, 0 },
-        { "over, and nothing more",        { T("a\n"), F(LIMIT + 1, "") }, 1, 1, 0 },
-        { "a rest at the limit",           { T("a\n"), F(LIMIT, "") }, 1, 0, LIMIT },
-        { "longest lines fill chunks",     { F(LIMIT, "\n"), F(LIMIT, "\n"), F(LIMIT, "\n") }, 3, 0, 0 },
-        { "a chunk to the byte",           { F(LIMIT - 1, "\n"), F(LIMIT - 1, "\n") }, 2, 0, 0 },
+        { "over, between lines", { T("a\n"), F(LIMIT + 1, "\nb\n"), F(LIMIT, "\nc\n") }, 4, 1, 0 },
+        { "two over in a row", { F(LIMIT + 1, "\n"), F(LIMIT + 1, "\n"), T("a\n") }, 1, 2, 0 },
+        { "far over", { F(5 * LIMIT, ""), F(5 * LIMIT + 3, "\na\n") }, 1, 1, 0 },
+        { "over, and nothing more", { T("a\n"), F(LIMIT + 1, "") }, 1, 1, 0 },
+        { "a rest at the limit", { T("a\n"), F(LIMIT, "") }, 1, 0, LIMIT },
+        { "longest lines fill chunks", { F(LIMIT, "\n"), F(LIMIT, "\n"), F(LIMIT, "\n") }, 3, 0, 0 },
+        { "a chunk to the byte", { F(LIMIT - 1, "\n"), F(LIMIT - 1, "\n") }, 2, 0, 0 },
 };
 
 typedef enum Carrier {

@@ -66,7 +66,7 @@ static const struct {
         const char *name;
         void (*act)(void);
 } acts[] = {
-        { "descriptors", print_descriptors }, { "signals", print_signals },  { "session", print_session },
+        { "descriptors", print_descriptors }, { "signals", print_signals }, { "session", print_session },
         { "environment", print_environment }, { "stubborn", be_stubborn },
 };
 
@@ -162,16 +162,15 @@ static const struct {
         int status; /* or signal */
         const char *out, *err;
 } scripts[] = {
-        { "good",         "#!/bin/sh\necho a 1 2\n", 0700, false, 0, "a 1 2\n", "" },
-        { "failed",       "#!/bin/sh\necho oh >&2; exit 1\n", 0700, false, 1, "", "oh" },
+        { "good", "#!/bin/sh\necho a 1 2\n", 0700, false, 0, "a 1 2\n", "" },
+        { "failed", "#!/bin/sh\necho oh >&2; exit 1\n", 0700, false, 1, "", "oh" },
         { "not for here", "#!/bin/sh\nexit 13\n", 0700, false, 13, "", "" },
-        { "killed",       "#!/bin/sh\nkill -9 $$\n", 0700, true, SIGKILL, "", "" },
-        { "broken pipe",  "#!/bin/sh\nkill -PIPE $$\n", 0700, true, SIGPIPE, "", "" },
-        { "input",        "#!/bin/sh\ncat; echo end\n", 0700, false, 0, "end\n", "" },
-        { "reopened",     "#!/bin/sh\necho b >/dev/stdout\necho c >/dev/stderr\n", 0700, false, 0,
-          "b\n", "c" },
-        { "no #! line",   "echo \"$0\" | sed 's,.*/,,'\n", 0700, false, 0, "script\n", "" },
-        { "missing",      NULL, 0, false, 127, "", "No such file or directory" },
+        { "killed", "#!/bin/sh\nkill -9 $$\n", 0700, true, SIGKILL, "", "" },
+        { "broken pipe", "#!/bin/sh\nkill -PIPE $$\n", 0700, true, SIGPIPE, "", "" },
+        { "input", "#!/bin/sh\ncat; echo end\n", 0700, false, 0, "end\n", "" },
+        { "reopened", "#!/bin/sh\necho b >/dev/stdout\necho c >/dev/stderr\n", 0700, false, 0, "b\n", "c" },
+        { "no #! line", "echo \"$0\" | sed 's,.*/,,'\n", 0700, false, 0, "script\n", "" },
+        { "missing", NULL, 0, false, 127, "", "No such file or directory" },
         { "not executable", "#!/bin/sh\n", 0600, false, 126, "", "Permission denied" },
         { "no interpreter", "#!/no/such/shell\n", 0700, false, 127, "", "cannot be run" },
 };
@@ -225,7 +224,10 @@ static void test_foreign_binary(void **state _unused_) {
 
         assert_true(fd >= 0);
         close_fdp(&fd);
-        write_script(path, SLICE("\x7f" "ELF\0\0\0\0echo not this\n"), 0700);
+        write_script(path,
+                     SLICE("\x7f"
+                           "ELF\0\0\0\0echo not this\n"),
+                     0700);
         c = start_with(path, NULL);
         status = finish(&c, &out, &err);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 126);

@@ -44,8 +44,8 @@ static const struct {
 
 static char letter(TelnetReplyType type) {
         static const char letters[] = {
-                [TELNET_REPLY_ANSWER] = 'A',   [TELNET_REPLY_REFUSED] = 'R', [TELNET_REPLY_THROTTLE] = 'T',
-                [TELNET_REPLY_NO_PUT] = 'N',   [TELNET_REPLY_OTHER] = 'o',
+                [TELNET_REPLY_ANSWER] = 'A', [TELNET_REPLY_REFUSED] = 'R', [TELNET_REPLY_THROTTLE] = 'T',
+                [TELNET_REPLY_NO_PUT] = 'N', [TELNET_REPLY_OTHER] = 'o',
         };
 
         assert_true(type > TELNET_REPLY_NONE && (size_t) type < ELEMENTSOF(letters));

@@ -163,8 +163,11 @@ static void test_stream(void **state _unused_) {
         for (uint64_t seed = 1; seed <= 40; seed++) {
                 TelnetMemory memory = { .silent = seed % 8 == 0 };
                 Sender *s = calloc(1, sizeof(*s));
-                Telnet t = { .link = { .sender = s }, .memory = &memory,
-                             .api = &api, .job = (CurlJob *) s, .io = io,
+                Telnet t = { .link = { .sender = s },
+                             .memory = &memory,
+                             .api = &api,
+                             .job = (CurlJob *) s,
+                             .io = io,
                              .window = windows[seed % ELEMENTSOF(windows)],
                              .deadlines = { USEC_INFINITY, USEC_INFINITY, USEC_INFINITY, USEC_INFINITY } };
 

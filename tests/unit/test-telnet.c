@@ -171,7 +171,8 @@ static void test_takes_no_more(void **state) {
         int n;
 
         r->trusting = true;
-        rig_start(r, (SenderConfig) { .probe_timeout = USEC_PER_MSEC, .hung_timeout = 100 * USEC_PER_MSEC,
+        rig_start(r, (SenderConfig) { .probe_timeout = USEC_PER_MSEC,
+                                      .hung_timeout = 100 * USEC_PER_MSEC,
                                       .backoff = { .min = FOR_EVER, .max = FOR_EVER } });
         rig_send(r, 500000);
         run_until(r, sender_status(r->sender).state == SENDER_WAITING);
@@ -293,10 +294,10 @@ static void test_read_only(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_answers),       TEST(test_never_answers), TEST(test_mute_and_killed),
-                TEST(test_answers_late),  TEST(test_answers_vary),  TEST(test_reads_nothing),
-                TEST(test_takes_no_more), TEST(test_hangs_later),   TEST(test_refused),
-                TEST(test_refused_and_dead), TEST(test_throttled),  TEST(test_read_only),
+                TEST(test_answers),          TEST(test_never_answers), TEST(test_mute_and_killed),
+                TEST(test_answers_late),     TEST(test_answers_vary),  TEST(test_reads_nothing),
+                TEST(test_takes_no_more),    TEST(test_hangs_later),   TEST(test_refused),
+                TEST(test_refused_and_dead), TEST(test_throttled),     TEST(test_read_only),
         };
 
         return run_tap(tests);

@@ -211,11 +211,11 @@ static const struct {
         int r, r_gone; /* for a process that is there, for one that is gone */
         const char *why;
 } answers[] = {
-        { "done",    0,            0, "" },
-        { "failed",  -ECANCELED,   0, "failed" },
-        { "timeout", -ECANCELED,   0, "timeout" },
-        { "refuse",  -EEXIST,      0, "It stands already." },
-        { "leave",   SOME_FAILURE, 0, NULL },
+        { "done", 0, 0, "" },
+        { "failed", -ECANCELED, 0, "failed" },
+        { "timeout", -ECANCELED, 0, "timeout" },
+        { "refuse", -EEXIST, 0, "It stands already." },
+        { "leave", SOME_FAILURE, 0, NULL },
 };
 
 static pid_t make_zombie(void) {

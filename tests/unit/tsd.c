@@ -234,9 +234,11 @@ static int on_accept(sd_event_source *source _unused_, int fd, uint32_t revents 
 }
 
 void tsd_restart(Tsd *t) {
-        struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(t->port),
+        struct sockaddr_in v4 = { .sin_family = AF_INET,
+                                  .sin_port = htons(t->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(t->port),
+        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
+                                   .sin6_port = htons(t->port),
                                    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
         struct sockaddr *address = t->rules.v6 ? (struct sockaddr *) &v6 : (struct sockaddr *) &v4;
         const char *host = t->rules.v6 ? "[::1]" : "127.0.0.1";

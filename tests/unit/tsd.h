@@ -43,10 +43,10 @@ typedef struct TsdLink {
         Tsd *tsd;
         char data[64 * 1024];
         size_t n;
-        bool begun;          /* its first line was a put */
+        bool begun; /* its first line was a put */
         unsigned n_versions;
-        bool owes;           /* the second line */
-        char late[256];      /* said a byte per turn */
+        bool owes;      /* the second line */
+        char late[256]; /* said a byte per turn */
         size_t n_late;
         sd_event_source *dribble;
 } TsdLink;
@@ -60,14 +60,14 @@ struct Tsd {
         TsdLink *links[TSD_LINKS_MAX];
         char url[64];
 
-        uint8_t *taken;      /* by number: has it been? */
+        uint8_t *taken;                         /* by number: has it been? */
         uint8_t n_throttled[TSD_THROTTLED_MAX]; /* by number: for the judge's own use */
-        unsigned arrived;    /* all lines before this number have come */
-        unsigned proven;     /* the same, when `version` was answered last */
+        unsigned arrived;                       /* all lines before this number have come */
+        unsigned proven;                        /* the same, when `version` was answered last */
         uint64_t n_taken, n_again, n_versions, n_accepted;
-        uint64_t lifetime;   /* bytes until the next death; 0: for ever */
-        uint64_t seed;       /* of the next lifetimes; 0: none */
-        bool reset;          /* the next death is an RST, not a FIN */
+        uint64_t lifetime; /* bytes until the next death; 0: for ever */
+        uint64_t seed;     /* of the next lifetimes; 0: none */
+        bool reset;        /* the next death is an RST, not a FIN */
 };
 
 void tsd_line(char line[static TSD_LINE_N + 1], unsigned n); /* with its newline, no NUL */

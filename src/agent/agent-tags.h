@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the agent adds to every data point, from the configuration (SPEC.md section 2, "Agent tags"). */
+
+#include "conf/config.h"
+#include "point/point.h"
+
+/* The rules for every collector's lines. `add_host`: host=<this host's name> is a tag too, unless the
+ * configuration has one of that key. Logs what fails; -errno. */
+int agent_tags_rules(PointRules **ret, const Config *config, bool add_host);
