@@ -38,6 +38,7 @@ typedef struct Request {
         char *name;        /* of the scope */
         const sd_bus *bus; /* only to compare */
         char *job;         /* object path; NULL: not queued yet */
+        bool stopping;     /* its scope is not wanted any more */
         sd_bus_slot *call;
         sd_event_source *timeout;
         TAILQ_ENTRY(Request) list;
@@ -77,18 +78,35 @@ static bool process_is_gone(pid_t pid) {
         return waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) >= 0 && info.si_pid == pid;
 }
 
-static void request_finish(Request *q, int r, const char *why) {
+static void request_done(Request *q, int r, const char *why) {
         UnitsScopeReady ready = q->ready;
         void *userdata = q->userdata;
 
-        if (process_is_gone(q->pid)) {
-                /* A scope that was empty from the beginning never hears that it has become so. */
-                (void) units_scope_stop(q->units, q->name);
-                r = 0;
-        }
-
         request_free(q);
         ready(userdata, r, r < 0 ? why : NULL);
+}
+
+static int on_stopped(sd_bus_message *m _unused_, void *userdata, sd_bus_error *error _unused_) {
+        request_done(userdata, 0, NULL);
+        return 0;
+}
+
+/* A scope that was empty from the beginning never hears that it has become so: it is stopped. */
+static int request_stop(Request *q) {
+        q->stopping = true;
+        q->bus = q->units->bus;
+        q->call = sd_bus_slot_unref(q->call);
+        return sd_bus_call_method_async(q->units->bus, &q->call, DESTINATION, OBJECT, INTERFACE, "StopUnit",
+                                        on_stopped, q, "ss", q->name, "replace");
+}
+
+static void request_finish(Request *q, int r, const char *why) {
+        bool gone = process_is_gone(q->pid);
+
+        if (gone && !q->stopping && request_stop(q) >= 0)
+                return; /* on_stopped() goes on */
+
+        request_done(q, gone ? 0 : r, why);
 }
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {

@@ -11,6 +11,7 @@ root and systemd-container; where it cannot boot, RigError says why, which is fo
 Limits of control groups (memory, tasks, processor time) are not enforced where the host's controllers are bound to
 cgroup v1.
 """
+import atexit
 import os
 import pathlib
 import shlex
@@ -23,9 +24,10 @@ import uuid
 
 DEADLINE = 60  # seconds, for anything that is waited for
 HALT = signal.SIGRTMIN + 4  # what systemd(1) takes for "power off"
-TOOLS = ("systemd-nspawn", "nsenter", "unshare", "mount")
+TOOLS = ("systemd-nspawn", "nsenter", "unshare", "setpriv", "mount")
 
-# In a mount namespace of its own, so that nothing of it is left when it ends, however it ends.
+# In a mount namespace of its own, so that nothing is left mounted however it ends; and it ends with us.
+ENTER = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private"]
 BOOT = 'mount --bind / "$1" && root=$1 && shift && exec systemd-nspawn -q -D "$root" "$@"'
 
 
@@ -42,6 +44,12 @@ def wait_until(condition, what, seconds=DEADLINE):
         if time.monotonic() > deadline:
             raise RigError(f"waited {seconds} s for: {what}")
         time.sleep(0.05)
+
+
+def clean_up_when_terminated():
+    """A test that takes too long gets SIGTERM: let it end as by Ctrl-C, with all that is to be done at exit."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def why_not():
@@ -77,6 +85,8 @@ class Machine:
         reason = why_not()
         if reason:
             raise RigError(reason)
+        clean_up_when_terminated()
+        atexit.register(self.stop)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tcollector-machine-"))
         try:
             self._start()
@@ -99,6 +109,7 @@ class Machine:
             if self.folder:
                 shutil.rmtree(self.folder)
             self.nspawn = self.init = self.folder = None
+            atexit.unregister(self.stop)
 
     def kill(self):
         """A power cut."""
@@ -115,7 +126,7 @@ class Machine:
         arguments += ["--boot", f"systemd.unit={self.target}"]
         with open(self.folder / "console", "wb") as console:
             self.nspawn = subprocess.Popen(
-                ["unshare", "--mount", "--propagation=private", "sh", "-c", BOOT, "sh", root, *arguments],
+                [*ENTER, "sh", "-c", BOOT, "sh", root, *arguments],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
 

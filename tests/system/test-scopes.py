@@ -22,7 +22,7 @@ def words(output, first):
 class Scopes(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.machine = rig.Machine(bind=[PROBE.parents[1]])
+        cls.machine = rig.Machine(bind=[PROBE.parents[2]])
         cls.machine.boot()
         cls.addClassCleanup(cls.machine.stop)
 
@@ -36,7 +36,7 @@ class Scopes(unittest.TestCase):
         self.assertEqual([str(signal.SIGKILL.value)], words(output, "end"), output)
 
     def assert_none_left(self):
-        rig.wait_until(lambda: not self.units(), "no scope to be left")
+        rig.wait_until(lambda: not self.units(), "no scope to be left", seconds=20)
 
     def units(self):
         return self.machine.shell("systemctl list-units --all --plain --no-legend 'tcollector-col-*'")
