@@ -261,6 +261,25 @@ class Pressure(Case):
         tsd.listen()
         self.finish(agent, tsd, stored_series(n))
 
+    def test_writes_larger_than_the_pipe(self):
+        """Each begins behind half a line that has been looked at: its writer waits for the agent, and is not to wait in
+        vain for the agent to be told of it."""
+        n = 300000
+        tsd = self.tsd()
+        c = self.collectors()
+        c.python(0, "large", f"""
+import os, time
+text = "".join("e2e.n %d %d i=%d\\n" % ({BASE} + i, i, i % 7) for i in range({n})).encode()
+cuts = [0] + [text.index(b"e2e", k * len(text) // 4) + 10 for k in range(1, 4)] + [len(text)]
+for begin, end in zip(cuts, cuts[1:]):
+    piece = memoryview(text)[begin:end]
+    while piece:
+        piece = piece[os.write(1, piece):]
+    time.sleep(0.1)
+time.sleep(1e6)
+""")
+        self.finish(self.start(c, *self.hosts(tsd)), tsd, stored_series(n))
+
     def test_a_flood_does_not_starve_its_neighbour(self):
         tsd = self.tsd()
         c = self.collectors()
