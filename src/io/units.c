@@ -8,17 +8,13 @@
  * executes itself anew (an update of systemd) drops its connections: what is under way fails, the next
  * request connects again. */
 
-#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
-#include <systemd/sd-bus.h>
-
 #include "basic/buffer.h"
-#include "basic/clock.h"
+#include "io/private-bus.h"
 #include "io/units.h"
 
 #define DESTINATION "org.freedesktop.systemd1"
@@ -177,107 +173,6 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 /* -- the connection -- */
 
-static int private_address(bool user, struct sockaddr_un *ret) {
-        const char *dir = getenv("XDG_RUNTIME_DIR");
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        size_t size = sizeof(address.sun_path);
-        int n;
-
-        if (!user)
-                n = snprintf(address.sun_path, size, "/run/systemd/private");
-        else if (dir && *dir)
-                n = snprintf(address.sun_path, size, "%s/systemd/private", dir);
-        else
-                n = snprintf(address.sun_path, size, "/run/user/%ju/systemd/private", (uintmax_t) geteuid());
-        if (n < 0 || (size_t) n >= size)
-                return -ENAMETOOLONG;
-
-        *ret = address;
-        return 0;
-}
-
-/* Returns a descriptor. Whoever listens must be root or this user. */
-static int connect_private(bool user) {
-        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct sockaddr_un address;
-        struct ucred peer;
-        socklen_t n = sizeof(peer);
-        int r;
-
-        if (fd < 0)
-                return -errno;
-        r = private_address(user, &address);
-        if (r < 0)
-                return r;
-        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
-                return -errno;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
-                return -errno;
-        if (peer.uid != 0 && peer.uid != geteuid())
-                return -EPERM;
-
-        return TAKE_FD(fd);
-}
-
-static int bus_new(bool user, sd_bus **ret) {
-        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
-        _cleanup_(close_fdp) int fd = connect_private(user);
-        int r;
-
-        if (fd < 0)
-                return fd;
-
-        r = sd_bus_new(&bus);
-        if (r < 0)
-                return r;
-        r = sd_bus_set_fd(bus, fd, fd);
-        if (r < 0)
-                return r;
-        fd = -1; /* the bus has it */
-
-        r = sd_bus_set_description(bus, "systemd-private");
-        if (r < 0)
-                return r;
-        r = sd_bus_start(bus);
-        if (r < 0)
-                return r;
-
-        *ret = TAKE(bus);
-        return 0;
-}
-
-/* Waits for the manager to authenticate us and to answer. */
-static int bus_wait_answer(sd_bus *bus) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        usec_t deadline = clock_usec(CLOCK_MONOTONIC) + OPEN_TIMEOUT, now;
-        int r;
-
-        for (;;) {
-                r = sd_bus_process(bus, NULL);
-                if (r < 0)
-                        return r;
-                if (sd_bus_is_ready(bus) > 0)
-                        break;
-
-                now = clock_usec(CLOCK_MONOTONIC);
-                if (now >= deadline)
-                        return -ETIMEDOUT;
-                if (r == 0) {
-                        r = sd_bus_wait(bus, deadline - now);
-                        if (r < 0 && r != -EINTR)
-                                return r;
-                }
-        }
-
-        r = sd_bus_message_new_method_call(bus, &m, DESTINATION, OBJECT, "org.freedesktop.DBus.Peer",
-                                           "Ping");
-        if (r < 0)
-                return r;
-
-        now = clock_usec(CLOCK_MONOTONIC);
-        return now >= deadline ? -ETIMEDOUT : sd_bus_call(bus, m, deadline - now, NULL, NULL);
-}
-
 static int units_attach(Units *u, sd_bus *bus) {
         int r;
 
@@ -300,7 +195,7 @@ static int units_connect(Units *u) {
         if (sd_bus_is_open(u->bus) > 0)
                 return 0;
 
-        r = bus_new(u->user, &bus);
+        r = private_bus_new(u->user, &bus);
         if (r < 0)
                 return r;
         r = units_attach(u, bus);
@@ -322,10 +217,10 @@ int units_open(Units **ret, sd_event *event) {
         *u = (Units) { .event = sd_event_ref(event), .user = geteuid() != 0 };
         TAILQ_INIT(&u->requests);
 
-        r = bus_new(u->user, &u->bus);
+        r = private_bus_new(u->user, &u->bus);
         if (r < 0)
                 return r;
-        r = bus_wait_answer(u->bus);
+        r = private_bus_wait(u->bus, OPEN_TIMEOUT);
         if (r < 0)
                 return r;
         r = units_attach(u, u->bus);

@@ -73,7 +73,8 @@ class Scopes(unittest.TestCase):
         for key, value in want.items():
             self.assertIn(f"{key}={value}\n", shown)
         group = re.search(r"^ControlGroup=(.*)$", shown, re.MULTILINE).group(1)
-        rig.wait_until(lambda: len(self.machine.run(["cat", f"/sys/fs/cgroup{group}/cgroup.procs"]).stdout.split()) == 3,
+        members = ["cat", f"/sys/fs/cgroup{group}/cgroup.procs"]
+        rig.wait_until(lambda: len(self.machine.run(members).stdout.split()) == 3,
                        "the collector and its two children to be in the scope")
 
     def test_stop(self):
@@ -106,8 +107,9 @@ class Scopes(unittest.TestCase):
 class NoSystemd(unittest.TestCase):
     def test_open_fails_where_there_is_none(self):
         """With the socket's folder empty, as in a container without systemd."""
-        done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$1" open', "sh", PROBE],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=rig.DEADLINE, check=True)
+        script = 'mount -t tmpfs none /run && exec "$1" open'
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", PROBE], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=rig.DEADLINE, check=True)
         self.assertEqual([f"{-2}"], words(done.stdout, "open"), done.stdout + done.stderr)
 
 
