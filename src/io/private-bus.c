@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Connected by hand, so that there is no address to escape and the listener can be looked at first; from
- * then on it is sd-bus's. systemctl(1) does the same. */
+ * then on it is sd-bus's. */
 
 #include <inttypes.h>
 #include <stdio.h>
