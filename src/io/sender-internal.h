@@ -10,7 +10,7 @@
 
 typedef struct SenderTarget {
         const SenderOps *ops;
-        char *url;
+        char *url; /* as people read it */
         void *memory;
         SenderStats stats;
         bool failed;              /* since the marks were last wiped off */

@@ -106,7 +106,7 @@ static void note_success(Sender *s) {
         if (s->proven)
                 return;
 
-        if ((!t->greeted || t->why[0]) && !t->ops->local)
+        if ((!t->greeted || t->why[0]) && !t->ops->name)
                 (void) log_full(sender_log_level(s, LOG_INFO), 0, "Delivering to %s", t->url);
         s->proven = t->greeted = true;
         s->why[0] = t->why[0] = '\0';
@@ -140,6 +140,7 @@ void sender_acked(Sender *s, uint64_t upto, usec_t latency) {
 void sender_rewind(Sender *s) {
         ring_rewind(s->ring, s->reader);
         s->refused = 0;
+        sender_end_if_proven(s); /* nothing will be acknowledged on an expired link any more */
 }
 
 /* -- the connection -- */

@@ -10,13 +10,13 @@
 typedef struct Link {
         const SenderOps *ops;
         Sender *sender;  /* borrowed */
-        const char *url; /* borrowed */
+        const char *url; /* as people read it; borrowed */
         bool confirmed;  /* set by the protocol: its proof is the server's own answer */
 } Link;
 
 struct SenderOps {
         const char *scheme;    /* "telnet" of "telnet://..." */
-        bool local;            /* no server: that it works is not worth a line in the log */
+        const char *name;      /* of what is no server, in place of its url; that it works is not logged */
         size_t object_size;    /* of the struct that begins with Link; zeroed before start() */
         size_t memory_size;    /* of what is remembered per server between connections; zeroed once */
         int (*start)(Link *l); /* begins to connect; says sender_link_up() or sender_link_lost() later */

@@ -162,7 +162,7 @@ static void stdout_stop(Link *l) {
 
 const SenderOps sender_stdout_ops = {
         .scheme = "stdout",
-        .local = true,
+        .name = "standard output",
         .object_size = sizeof(Stdout),
         .start = stdout_start,
         .kick = stdout_kick,

@@ -12,8 +12,9 @@
  *
  * Silence counts from when the server's kernel has the `version`, as SIOCOUTQ tells. A server that has
  * never answered then never does, which is remembered of it: what its kernel has taken counts as delivered
- * (see telnet-silent.c). Should an answer come after all, its word counts again. A server that has answered
- * before, or takes nothing any more, is hung: the connection is dropped, and all unproven is sent again.
+ * (see telnet-silent.c). Should it answer, or complain, after all, its word counts again. A server that has
+ * answered or complained before, or takes nothing any more, is hung: the connection is dropped, and all
+ * unproven is sent again.
  *
  * Throttling. The points a server puts off are refused before the next answer, but not named, so nothing is
  * taken as proven any more: what was begun is finished, a last `version` shows that all complaints are in,

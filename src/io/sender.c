@@ -244,7 +244,7 @@ static int add_servers(Sender *s, const SenderConfig *config) {
                 if (!server->ops)
                         return -EPROTONOSUPPORT;
 
-                server->url = strdup(config->servers[i].url);
+                server->url = strdup(server->ops->name ?: config->servers[i].url);
                 server->memory = calloc(1, MAX(server->ops->memory_size, (size_t) 1));
                 if (!server->url || !server->memory)
                         return -ENOMEM;

@@ -29,8 +29,8 @@ typedef struct SenderConfig {
         size_t n_servers;            /* at least 1 */
         usec_t reconnect_interval;   /* microseconds: a healthy connection is made anew after it; 0: never */
         usec_t probe_timeout;        /* silent for this long after `version`: it never answers; 0: 2 s */
-        usec_t hung_timeout;         /* so long without an answer, from one that has answered before, or
-                                      * without taking anything: it is given up; 0: 30 s */
+        usec_t hung_timeout;         /* so long without an answer, from one that has answered or complained
+                                      * before, or without taking anything: it is given up; 0: 30 s */
         usec_t hold_time;            /* what the kernel of one that never answers took counts as delivered
                                       * when the connection has stood for so long after it; 0: 3 s */
         usec_t connect_timeout;      /* name resolution included; 0: 10 s */
@@ -54,7 +54,7 @@ typedef enum SenderState {
 
 typedef struct SenderStatus {
         SenderState state;
-        const char *url;        /* of the server in use or last tried; borrowed */
+        const char *url;        /* of the server in use or last tried, or "standard output"; borrowed */
         const char *last_error; /* NULL: none since the last success; borrowed */
         usec_t retry_at;        /* SENDER_WAITING: CLOCK_MONOTONIC */
         bool confirmed;         /* its proof is the server's answer; false: the kernel's empty send queue */
@@ -73,5 +73,5 @@ bool sender_is_drained(const Sender *s); /* all that was committed is acknowledg
 SenderStatus sender_status(const Sender *s);
 
 size_t sender_n_servers(const Sender *s);
-const char *sender_server_url(const Sender *s, size_t i);
+const char *sender_server_url(const Sender *s, size_t i); /* as in SenderStatus */
 const SenderStats *sender_server_stats(const Sender *s, size_t i);

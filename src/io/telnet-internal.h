@@ -22,6 +22,7 @@
 /* Of one server, over all its connections. */
 typedef struct TelnetMemory {
         bool answers;     /* it has, once */
+        bool complains;   /* it has, once, as only one does that knows `version` too */
         bool silent;      /* it does not, or never so that it could be told */
         unsigned strange; /* connections in a row that ended with an answer not recognised */
 } TelnetMemory;

@@ -11,9 +11,14 @@
 
 #define STRANGE_MAX 3u
 
+/* Is it certain that the answer comes, however late, if the server is alive? */
+static bool will_answer(const Telnet *t) {
+        return t->memory->answers || t->memory->complains;
+}
+
 void telnet_asked(Telnet *t) {
         const SenderConfig *config = sender_config(t->link.sender);
-        usec_t limit = t->memory->answers ? config->hung_timeout : config->probe_timeout;
+        usec_t limit = will_answer(t) ? config->hung_timeout : config->probe_timeout;
 
         t->asked = true;
         t->asked_at = t->progress_at = telnet_now();
@@ -80,7 +85,23 @@ static void telnet_throttled(Telnet *t, Slice line) {
         t->throttled = t->throttled || again;
 }
 
+/* It speaks the protocol. That its kernel took what it may have put off, or refused, proves nothing. */
+static void remember_complaint(Telnet *t) {
+        t->memory->complains = true;
+        if (!t->memory->silent)
+                return;
+
+        log_info("%s: it complains, so its answers are waited for again", t->link.url);
+        t->memory->silent = false;
+        telnet_forget(t);
+        if (t->asked)
+                telnet_set_deadline(t, TELNET_SILENCE, telnet_now());
+}
+
 static void telnet_heed(Telnet *t, TelnetReplyType type, Slice line) {
+        if (type == TELNET_REPLY_REFUSED || type == TELNET_REPLY_THROTTLE || type == TELNET_REPLY_NO_PUT)
+                remember_complaint(t);
+
         switch (type) {
         case TELNET_REPLY_ANSWER:
                 telnet_answered(t);
@@ -150,13 +171,12 @@ static void telnet_fall_silent(Telnet *t, usec_t now) {
         log_info("%s: it does not answer \"version\", so what its kernel has taken will do", t->link.url);
         t->memory->silent = true;
         t->link.confirmed = false;
-        t->throttled = false;
         t->progress_at = now;
         telnet_watch(t, sender_sent_at(t->link.sender));
 }
 
 void telnet_hung(Telnet *t, bool has_all) {
-        if (has_all && t->strange && ++t->memory->strange >= STRANGE_MAX)
+        if (has_all && t->strange && !t->memory->complains && ++t->memory->strange >= STRANGE_MAX)
                 t->memory->silent = true;
 
         telnet_lost(t, -ETIMEDOUT, has_all ? "no answer any more" : "it takes nothing any more");
@@ -184,7 +204,7 @@ static void on_silence(Telnet *t, usec_t now) {
         }
 
         has_all = taken == t->asked_wire;
-        probing = has_all && !t->memory->answers;
+        probing = has_all && !will_answer(t);
         limit = probing ? config->probe_timeout : config->hung_timeout;
         if (now - MIN(t->progress_at, now) < limit)
                 telnet_set_deadline(t, TELNET_SILENCE, t->progress_at + limit);

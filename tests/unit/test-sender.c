@@ -8,6 +8,7 @@
 #include "basic/buffer.h"
 #include "basic/dl.h"
 #include "basic/file.h"
+#include "basic/log.h"
 #include "unit/sender-rig.h"
 
 /* -- deaths -- */
@@ -287,13 +288,20 @@ static void test_stdout_pipe(void **state) {
         check_lines(buffer_slice(&out), 50000);
 }
 
+static void find_delivering(void *userdata, int level, const char *line) {
+        if (level <= LOG_INFO && strstr(line, "Delivering"))
+                *(bool *) userdata = true;
+}
+
 static void test_stdout_file(void **state) {
         _cleanup_(close_fdp) int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         _cleanup_(freep) char *data = malloc((size_t) 50000 * LINE_N + 1);
         Rig *r = *state;
+        bool delivering = false;
         int saved;
 
         assert_true(fd >= 0 && data);
+        log_set_sink(find_delivering, &delivering);
         saved = replace_stdout(fd);
         r->trusting = true;
         rig_start(r, (SenderConfig) { .servers = &standard_output, .n_servers = 1 });
@@ -302,6 +310,10 @@ static void test_stdout_file(void **state) {
         restore_stdout(saved);
         check_lines((Slice) { data, (size_t) pread(fd, data, (size_t) 50000 * LINE_N + 1, 0) }, 50000);
         assert_true(sender_status(r->sender).confirmed);
+        assert_string_equal(sender_status(r->sender).url, "standard output");
+        assert_string_equal(sender_server_url(r->sender, 0), "standard output");
+        log_set_sink(NULL, NULL);
+        assert_false(delivering);
 }
 
 /* -- libraries -- */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
+#include "io/sender-ops.h"
 #include "unit/sender-rig.h"
 
 /* -- answers -- */
@@ -270,6 +271,98 @@ static void test_throttled(void **state) {
         assert_int_equal(rig_stats(r).reconnects, 0);
 }
 
+/* So busy that it answers nothing for a while, and puts off all that comes meanwhile. */
+static const char *throttle_while_mute(Tsd *t, unsigned n _unused_) {
+        return t->rules.answer == TSD_MUTE ? "put: Please throttle writes: 10000 RPCs waiting\n" : NULL;
+}
+
+static const char *refuse_first(Tsd *t _unused_, unsigned n) {
+        return n == 0 ? "put: illegal argument: Invalid tag\n" : NULL;
+}
+
+static const char *refuse_other_command(Tsd *t _unused_, unsigned n) {
+        return n == 0 ? "unknown command: pot.  Try `help'.\n" : NULL;
+}
+
+/* One that complains is never taken for one that never answers, though its first answer is late: it is
+ * hung, and all is sent again. */
+static void test_complains_and_slow(void **state) {
+        static const struct {
+                const char *name;
+                const char *(*judge)(Tsd *t, unsigned n);
+                unsigned refused;
+        } cases[] = {
+                { "throttling", throttle_while_mute, 0 },
+                { "a bad line", refuse_first, 1 },
+                { "a bad command", refuse_other_command, 1 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Rig *r = *state;
+                Tsd *t = rig_tsd(r, &(TsdRules) { .answer = TSD_MUTE, .judge = cases[i].judge });
+
+                print_message("# %s\n", cases[i].name);
+                rig_start(r, (SenderConfig) { .probe_timeout = 20 * USEC_PER_MSEC,
+                                              .hung_timeout = 100 * USEC_PER_MSEC });
+                rig_send(r, 100);
+                run_until(r, t->n_accepted > 2);
+                assert_int_equal(rig_acked(r), 0);
+
+                t->rules.answer = TSD_TWO_LINES;
+                run_until(r, rig_is_done(r));
+                assert_int_equal(t->n_taken, 100 - cases[i].refused);
+                assert_int_equal(rig_stats(r).refused, cases[i].refused);
+                rig_again(state);
+        }
+}
+
+/* Taken for one that never answers, it complains: from then on its kernel's word does not do. */
+static void test_complains_late(void **state) {
+        Rig *r = *state;
+        Tsd *t = rig_tsd(r, &(TsdRules) { .answer = TSD_MUTE });
+
+        r->trusting = true;
+        rig_start(r, (SenderConfig) { .probe_timeout = 5 * USEC_PER_MSEC,
+                                      .hung_timeout = 100 * USEC_PER_MSEC,
+                                      .hold_time = 400 * USEC_PER_MSEC });
+        rig_send(r, 10);
+        run_until(r, rig_is_done(r));
+        assert_int_equal(t->n_accepted, 1);
+
+        r->trusting = false;
+        t->rules.judge = throttle_while_mute;
+        rig_send(r, 100);
+        run_until(r, t->n_accepted > 2);
+        assert_int_equal(rig_acked(r), 10);
+
+        t->rules.answer = TSD_TWO_LINES;
+        run_until(r, rig_is_done(r));
+        assert_int_equal(t->n_taken, 110);
+        assert_int_equal(rig_stats(r).refused, 0);
+}
+
+/* The connection's time is up between the complaint and the answer: it ends, and the next one delivers. */
+static void test_throttled_and_expired(void **state) {
+        Rig *r = *state;
+        Tsd *t = rig_tsd(r, &(TsdRules) { .answer = TSD_MUTE, .judge = throttle_while_mute });
+
+        rig_start(r, (SenderConfig) { .reconnect_interval = 50 * USEC_PER_MSEC,
+                                      .probe_timeout = FOR_EVER,
+                                      .hung_timeout = FOR_EVER });
+        rig_send(r, 100);
+        run_until(r, rig_stats(r).errors == 100);
+        rig_send(r, 1);
+        run_until(r, sender_peek(r->sender).n == 0); /* the time is up */
+        assert_int_equal(t->n_accepted, 1);
+
+        t->rules.answer = TSD_TWO_LINES;
+        tsd_answer(t);
+        run_until(r, rig_is_done(r));
+        assert_int_equal(t->n_taken, 101);
+        assert_int_equal(rig_stats(r).refused, 0);
+        assert_true(t->n_accepted > 1);
+}
+
 static const char *refuse_put(Tsd *t _unused_, unsigned n _unused_) {
         return "unknown command: put.  Try `help'.\n";
 }
@@ -294,10 +387,21 @@ static void test_read_only(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_answers),          TEST(test_never_answers), TEST(test_mute_and_killed),
-                TEST(test_answers_late),     TEST(test_answers_vary),  TEST(test_reads_nothing),
-                TEST(test_takes_no_more),    TEST(test_hangs_later),   TEST(test_refused),
-                TEST(test_refused_and_dead), TEST(test_throttled),     TEST(test_read_only),
+                TEST(test_answers),
+                TEST(test_never_answers),
+                TEST(test_mute_and_killed),
+                TEST(test_answers_late),
+                TEST(test_answers_vary),
+                TEST(test_reads_nothing),
+                TEST(test_takes_no_more),
+                TEST(test_hangs_later),
+                TEST(test_refused),
+                TEST(test_refused_and_dead),
+                TEST(test_throttled),
+                TEST(test_read_only),
+                TEST(test_complains_and_slow),
+                TEST(test_complains_late),
+                TEST(test_throttled_and_expired),
         };
 
         return run_tap(tests);
