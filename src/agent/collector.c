@@ -113,12 +113,14 @@ static void stop(Collector *c) {
 }
 
 static void log_failure(const Collector *c, int wait_status) {
+        const char *next = c->schedule.changed ? "its new file is tried at once" : "next try in an hour";
+
         if (WIFEXITED(wait_status))
-                log_warning("%s: failed with exit status %d, next try in an hour", c->item.name,
-                            WEXITSTATUS(wait_status));
+                log_warning("%s: failed with exit status %d, %s", c->item.name, WEXITSTATUS(wait_status),
+                            next);
         else
-                log_warning("%s: killed by signal %d (%s), next try in an hour", c->item.name,
-                            WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+                log_warning("%s: killed by signal %d (%s), %s", c->item.name, WTERMSIG(wait_status),
+                            strsignal(WTERMSIG(wait_status)), next);
 }
 
 static void on_over(void *userdata, int wait_status) {

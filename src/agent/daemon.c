@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "agent/daemon.h"
@@ -70,25 +70,33 @@ static pid_t pidfile_read(const char *path) {
         return (pid_t) pid;
 }
 
-int pidfile_write(const char *path, pid_t *ret_pid) {
-        _cleanup_(close_fdp) int fd = -1;
-        pid_t pid = pidfile_read(path);
+int pidfile_write(const char *path, int *ret_fd, pid_t *ret_pid) {
+        _cleanup_(close_fdp) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
         char text[32];
+        int r;
 
-        if (pid > 0 && pid != getpid() && (kill(pid, 0) == 0 || errno == EPERM)) {
-                *ret_pid = pid;
-                return -EEXIST;
-        }
-
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
         if (fd < 0)
                 return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                *ret_pid = pidfile_read(path);
+                return errno == EWOULDBLOCK ? -EEXIST : -errno;
+        }
 
         (void) snprintf(text, sizeof(text), "%d\n", (int) getpid());
-        return fd_write_all(fd, slice_from_string(text));
+        if (ftruncate(fd, 0) < 0)
+                return -errno;
+        r = fd_write_all(fd, slice_from_string(text));
+        if (r < 0)
+                return r;
+
+        *ret_fd = TAKE_FD(fd);
+        return 0;
 }
 
-void pidfile_remove(const char *path) {
-        if (pidfile_read(path) == getpid())
-                (void) unlink(path);
+void pidfile_remove(const char *path, int fd) {
+        if (fd < 0)
+                return;
+
+        (void) unlink(path);
+        (void) close_fd(fd);
 }

@@ -15,6 +15,7 @@ int daemon_start(int *ret_ready);
 /* The daemon works: the parent may end with 0. Closes `ready`; standard descriptors go to /dev/null. */
 void daemon_ready(int ready);
 
-/* Writes this process's pid to `path`. -EEXIST: it names a process that lives, *ret_pid; or -errno. */
-int pidfile_write(const char *path, pid_t *ret_pid);
-void pidfile_remove(const char *path); /* only where it still names this process */
+/* Writes this process's pid to `path` and keeps it locked (flock(2)) as long as *ret_fd is open: a pid alone
+ * may have become another program's. -EEXIST: the process in *ret_pid holds it; or -errno. */
+int pidfile_write(const char *path, int *ret_fd, pid_t *ret_pid);
+void pidfile_remove(const char *path, int fd); /* unlocks it, too; fd -1: nothing */

@@ -81,6 +81,6 @@ void input_stop(Input *i) {
         i->ended = NULL;
 }
 
-bool input_has_ended(const Input *i) {
-        return i->has_ended;
+bool input_is_blocked(const Input *i) {
+        return (i->source && source_is_blocked(i->source)) || (i->ended && i->last.n > 0);
 }

@@ -14,6 +14,6 @@ int input_new(Input **ret, SourceHub *hub, Lane *lane, void (*ended)(void *userd
 Input *input_free(Input *i); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Input *, input_free);
 
-void input_resume(Input *i); /* the queue has room again */
-void input_stop(Input *i);   /* reads no more; `ended` is not called any more */
-bool input_has_ended(const Input *i);
+void input_resume(Input *i);           /* the queue has room again */
+void input_stop(Input *i);             /* reads no more; `ended` is not called any more */
+bool input_is_blocked(const Input *i); /* it has lines the queue had no room for */

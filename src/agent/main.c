@@ -36,11 +36,11 @@ static int set_up_log(const Options *o, LogFile **ret) {
 }
 
 /* Where one lives already there is no second: said before anything is started. */
-static int claim_pidfile(const char *path) {
+static int claim_pidfile(const char *path, int *ret_fd) {
         pid_t pid = 0;
         int r;
 
-        r = pidfile_write(path, &pid);
+        r = pidfile_write(path, ret_fd, &pid);
         if (r == -EEXIST) {
                 log_error("%s names process %d, which is running; stop it first", path, (int) pid);
                 return r;
@@ -60,7 +60,7 @@ static void ensure_standard_fds(void) {
 
 static int run(const Options *o, LogFile *log) {
         _cleanup_(manager_freep) Manager *m = NULL;
-        int ready = -1, status;
+        int ready = -1, pidfile = -1, status;
 
         if (o->daemonize) {
                 int r = daemon_start(&ready);
@@ -70,7 +70,7 @@ static int run(const Options *o, LogFile *log) {
                         return EXIT_FAILURE;
                 }
         }
-        if (o->pidfile && claim_pidfile(o->pidfile) < 0)
+        if (o->pidfile && claim_pidfile(o->pidfile, &pidfile) < 0)
                 return EXIT_FAILURE;
         if (manager_new(&m, o, log) < 0)
                 status = EXIT_FAILURE;
@@ -81,7 +81,7 @@ static int run(const Options *o, LogFile *log) {
         }
 
         if (o->pidfile)
-                pidfile_remove(o->pidfile);
+                pidfile_remove(o->pidfile, pidfile);
         return status;
 }
 
@@ -92,6 +92,8 @@ int main(int argc, char **argv) {
 
         ensure_standard_fds();
         (void) signal(SIGPIPE, SIG_IGN);
+        (void) signal(SIGCHLD,
+                      SIG_DFL); /* a parent may have left it ignored: no exit status would be seen */
 
         r = options_parse(argc, argv, &options);
         if (r != 0)

@@ -1,134 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Stopping has an order: first the collectors, so that nothing new comes; then their pipes are read to the
- * end; then what is queued is delivered, as long as that makes progress; then the loop ends. The end of
- * standard input (-s) enters the same way at its second step. */
+/* What the agent is made of, in the order of manager_new(), and what connects the parts: callbacks from
+ * below. How it comes to its end is in manager-stop.c. */
 
-#include <inttypes.h>
 #include <signal.h>
+#include <string.h>
 
 #include "agent/agent-tags.h"
-#include "agent/input.h"
-#include "agent/manager.h"
+#include "agent/manager-internal.h"
 #include "agent/report.h"
-#include "agent/runner.h"
 #include "basic/clock.h"
 #include "basic/log.h"
-#include "io/monitor.h"
 #include "io/spawn.h"
 
 #define SELF_REPORT_USEC (60 * USEC_PER_SEC)
-#define FLUSH_USEC (10 * USEC_PER_SEC)        /* stopped: how long delivery may stand still */
-#define FLUSH_INPUT_USEC (300 * USEC_PER_SEC) /* the same at the end of standard input */
-
-typedef enum Phase {
-        PHASE_RUNNING,
-        PHASE_STOPPING, /* collectors are told to go */
-        PHASE_FLUSHING, /* nothing comes any more; delivering */
-} Phase;
-
-struct Manager {
-        const Options *options;
-        LogFile *log; /* NULL: not to a file */
-        sd_event *event;
-        PointRules *rules;
-        Ring *ring;
-        SourceHub *hub;
-        Sender *sender;
-        Units *units;
-        Runner *runner; /* NULL with -s */
-        Lane *self;     /* the self-report's way into the queue */
-        Input *input;   /* only with -s, as is its lane */
-        Lane *input_lane;
-        Monitor *monitor;
-        char *helper;
-        sd_event_source *self_timer, *evict_timer, *flush_timer, *post;
-        usec_t started;
-        Phase phase;
-};
-
-/* -- the end -- */
-
-static void finish(Manager *m, int status) {
-        (void) sd_event_exit(m->event, status);
-}
-
-static void finish_if_drained(Manager *m) {
-        if (m->phase == PHASE_FLUSHING && sender_is_drained(m->sender))
-                finish(m, EXIT_SUCCESS);
-}
-
-static int arm_flush(Manager *m) {
-        usec_t limit = m->options->flush_timeout;
-        int r;
-
-        if (limit == 0)
-                limit = m->input && input_has_ended(m->input) ? FLUSH_INPUT_USEC : FLUSH_USEC;
-
-        r = sd_event_source_set_time_relative(m->flush_timer, limit);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(m->flush_timer, SD_EVENT_ONESHOT);
-        if (r < 0)
-                return log_error_errno(r, "Failed to arm the flush timer: %m");
-
-        return 0;
-}
-
-static void begin_flush(Manager *m) {
-        uint64_t queued;
-
-        m->phase = PHASE_FLUSHING;
-        (void) source_hub_drain(m->hub);
-        sender_kick(m->sender);
-
-        queued = ring_lines_queued(m->ring);
-        if (queued > 0)
-                log_debug("Delivering %" PRIu64 " queued points before the end", queued);
-        if (arm_flush(m) < 0)
-                finish(m, EXIT_FAILURE);
-
-        finish_if_drained(m);
-}
-
-static int on_flush_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
-        Manager *m = userdata;
-        SenderStatus status = sender_status(m->sender);
-
-        log_error("Gave up delivering to %s%s%s: %" PRIu64 " points are left", status.url,
-                  status.last_error ? ": " : "", status.last_error ?: "", ring_lines_queued(m->ring));
-        finish(m, EXIT_FAILURE);
-        return 0;
-}
-
-static void on_input_ended(void *userdata) {
-        begin_flush(userdata);
-}
-
-static void on_collectors_stopped(void *userdata) {
-        begin_flush(userdata);
-}
-
-static int on_stop_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata) {
-        Manager *m = userdata;
-
-        if (m->phase != PHASE_RUNNING) {
-                log_warning("Told to stop twice: %" PRIu64 " points are left", ring_lines_queued(m->ring));
-                finish(m, EXIT_FAILURE);
-                return 0;
-        }
-
-        log_debug("Stopping on %s", strsignal((int) si->ssi_signo));
-        m->phase = PHASE_STOPPING;
-        (void) arm_flush(m);
-        if (m->runner)
-                runner_stop(m->runner, on_collectors_stopped, m);
-        else {
-                input_stop(m->input);
-                begin_flush(m);
-        }
-
-        return 0;
-}
 
 static int on_hangup(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_,
                      void *userdata) {
@@ -150,8 +35,7 @@ static void on_acked(void *userdata) {
         source_hub_resume(m->hub);
         if (m->input)
                 input_resume(m->input);
-        if (m->phase != PHASE_RUNNING)
-                (void) arm_flush(m);
+        manager_acked(m);
 }
 
 static void on_sender_closed(void *userdata, int error) {
@@ -159,12 +43,12 @@ static void on_sender_closed(void *userdata, int error) {
 
         /* A dry run into a pipe whose reader has seen enough: that is an end, not a failure. */
         if (error == -EPIPE) {
-                finish(m, EXIT_SUCCESS);
+                manager_finish(m, EXIT_SUCCESS);
                 return;
         }
 
         (void) log_error_errno(error, "Failed to write to standard output: %m");
-        finish(m, EXIT_FAILURE);
+        manager_finish(m, EXIT_FAILURE);
 }
 
 /* Behind every turn of the loop: what was committed in it goes on its way at once. */
@@ -172,7 +56,8 @@ static int on_post(sd_event_source *s _unused_, void *userdata) {
         Manager *m = userdata;
 
         sender_kick(m->sender);
-        finish_if_drained(m);
+        manager_watch_input(m);
+        manager_finish_if_drained(m);
         return 0;
 }
 
@@ -185,6 +70,7 @@ static Report manager_report(Manager *m) {
         return (Report) {
                 .runner = m->runner,
                 .input = m->input_lane,
+                .self = m->self,
                 .sender = m->sender,
                 .ring = m->ring,
                 .lost = lost,
@@ -270,7 +156,7 @@ static int make_input(Manager *m, const DedupLimits *dedup) {
         if (r < 0)
                 return log_oom();
 
-        r = input_new(&m->input, m->hub, m->input_lane, on_input_ended, m);
+        r = input_new(&m->input, m->hub, m->input_lane, manager_on_input_ended, m);
         if (r < 0)
                 return log_error_errno(r, "Failed to read standard input: %m");
 
@@ -350,7 +236,7 @@ static int add_timers(Manager *m) {
         const Config *c = m->options->config;
         int r;
 
-        r = add_timer(m, &m->flush_timer, 0, on_flush_timer, "flush");
+        r = add_timer(m, &m->flush_timer, 0, manager_on_flush_timer, "flush");
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(m->flush_timer, SD_EVENT_OFF);
@@ -374,7 +260,9 @@ static int make_loop(Manager *m) {
         static const struct {
                 int number;
                 sd_event_signal_handler_t handler;
-        } signals[] = { { SIGTERM, on_stop_signal }, { SIGINT, on_stop_signal }, { SIGHUP, on_hangup } };
+        } signals[] = { { SIGTERM, manager_on_stop_signal },
+                        { SIGINT, manager_on_stop_signal },
+                        { SIGHUP, on_hangup } };
         int r;
 
         r = sd_event_new(&m->event);

@@ -332,6 +332,10 @@ static int check(const Options *o) {
         _cleanup_(buffer_done) Buffer why = {};
         const Config *c = o->config;
 
+        if (o->daemonize && (o->from_stdin || o->dry_run))
+                return refuse(-EINVAL,
+                              "--daemonize cannot go with %s: a daemon has no standard input or output",
+                              o->from_stdin ? "--stdin" : "--dry-run");
         if (c->evict_interval <= c->dedup_interval)
                 return refuse(-EINVAL, "--evict-interval must be more than --dedup-interval");
         if (o->from_stdin && c->n_tags > c->max_tags)

@@ -6,6 +6,7 @@
  * line the queue has no room for. */
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "agent/pipeline.h"
 #include "basic/clock.h"
@@ -80,15 +81,19 @@ void lane_fault(Lane *l, Verdict fault, Slice text) {
 }
 
 static void fault_out_of_order(Lane *l, const Parsed *p, const DedupLast *last) {
-        char buf[PRINTABLE_MAX];
+        char buf[PRINTABLE_MAX], ms[8] = "";
 
         l->stats.received++;
         stats_verdict(&l->stats, VERDICT_OUT_OF_ORDER);
-        if (may_log(l))
-                log_warning("%s: invalid line (out-of-order): its time %.*s is not after %" PRId64 ".%03d, "
-                            "which its series already has: %s",
-                            l->name, (int) p->point.when.n, p->point.when.p, last->time_ms / 1000,
-                            (int) (last->time_ms % 1000), printable(buf, slice_strip(p->line)));
+        if (!may_log(l))
+                return;
+        if (last->time_ms % 1000 != 0)
+                (void) snprintf(ms, sizeof(ms), ".%03u", (unsigned) (last->time_ms % 1000) % 1000);
+
+        log_warning("%s: invalid line (out-of-order): its time %.*s is not after %" PRId64 "%s, "
+                    "which its series already has: %s",
+                    l->name, (int) p->point.when.n, p->point.when.p, last->time_ms / 1000, ms,
+                    printable(buf, slice_strip(p->line)));
 }
 
 static void enqueue(Lane *l, const Point *p, char *room) {
@@ -211,6 +216,10 @@ void lane_log_counters(const Lane *l, int level) {
                                            verdict_to_string(v), s->verdicts[v]);
         if (faults.n > 0)
                 (void) buffer_add_string(&faults, ")");
+        if (s->replaced > 0)
+                (void) buffer_addf(&faults, "; %" PRIu64 " with a character replaced", s->replaced);
+        if (s->series_overflow > 0)
+                (void) buffer_addf(&faults, "; %" PRIu64 " of series beyond max_series", s->series_overflow);
 
         (void) log_full(level, 0,
                         "%s: %" PRIu64 " received = %" PRIu64 " sent - %" PRIu64 " replayed + %" PRIu64

@@ -38,16 +38,24 @@ static void add(Lines *l, const char *metric, uint64_t value) {
                                    value);
 }
 
+/* received = sent - replayed + suppressed + invalid */
+static void add_lines(Lines *l, const CollectorStats *s) {
+        add(l, "collector.lines_received", s->received);
+        add(l, "collector.lines_sent", s->sent);
+        add(l, "collector.replayed", s->replayed);
+        add(l, "collector.suppressed", s->suppressed);
+        add(l, "collector.lines_invalid", s->invalid);
+        add(l, "collector.replaced", s->replaced);
+}
+
 static void add_collector(Lines *l, const RunnerCollector *c) {
         Usage usage = {};
         bool running = c->pid > 0 && usage_of(c->pid, &usage) >= 0;
 
         (void) tag_value(l->value, c->name);
-        add(l, "collector.lines_sent", c->stats->sent);
-        add(l, "collector.lines_received", c->stats->received);
-        add(l, "collector.lines_invalid", c->stats->invalid);
-        add(l, "collector.suppressed", c->stats->suppressed);
+        add_lines(l, c->stats);
         add(l, "collector.series", c->n_series);
+        add(l, "collector.series_overflow", c->stats->series_overflow);
         add(l, "collector.runs", c->stats->runs);
         add(l, "collector.failures", c->stats->failures);
         add(l, "collector.kills", c->stats->kills);
@@ -59,7 +67,10 @@ static void add_collector(Lines *l, const RunnerCollector *c) {
 static void add_server(Lines *l, const char *url, const SenderStats *s) {
         const char *host = strstr(url, "://");
 
-        (void) tag_value(l->value, host ? host + 3 : url);
+        if (!host)
+                return; /* a dry run: nothing is delivered */
+
+        (void) tag_value(l->value, host + 3);
         add(l, "sender.points_acked", s->acked);
         add(l, "sender.bytes", s->bytes);
         add(l, "sender.reconnects", s->reconnects);
@@ -97,6 +108,11 @@ int report_lines(const Report *r, Buffer *out) {
                 RunnerCollector c = runner_collector(r->runner, i, r->monotonic);
 
                 add_collector(&l, &c);
+        }
+
+        if (r->self) {
+                (void) tag_value(l.value, r->self->name);
+                add_lines(&l, &r->self->stats);
         }
 
         l.tag = "server";

@@ -12,6 +12,7 @@
 typedef struct Report {
         const Runner *runner; /* NULL: reading standard input, `input` is the one lane */
         const Lane *input;
+        const Lane *self; /* the self-report's own lines */
         const Sender *sender;
         const Ring *ring;
         uint64_t lost; /* lines once accepted that a bound or a server's refusal took */

@@ -108,6 +108,12 @@ static bool group_is_empty(const Run *r) {
         return child_signal(&r->child, 0) == -ESRCH;
 }
 
+/* What has been killed may stay a zombie of init's for a while: that holds nobody up. */
+static bool nobody_is_left(const Run *r) {
+        return group_is_empty(r) ||
+               (r->killed_at > 0 && clock_usec(CLOCK_MONOTONIC) - r->killed_at >= LAST_READ_USEC);
+}
+
 static int arm(Run *r, usec_t usec) {
         int e;
 
@@ -122,7 +128,7 @@ static int arm(Run *r, usec_t usec) {
 
 /* Over: gone, alone, and read to the end. May free `r`. */
 static void check_over(Run *r) {
-        if (r->exited && !r->out && !r->err && group_is_empty(r))
+        if (r->exited && !r->out && !r->err && nobody_is_left(r))
                 r->over(r->userdata, r->wait_status);
 }
 
@@ -153,7 +159,7 @@ static int on_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *u
                 run_stop(r); /* its process has ended, and something it started holds on */
         else if (r->killed_at == 0 && now - r->stop_at >= SCHEDULE_KILL_USEC)
                 kill_rest(r, now);
-        else if (r->exited && group_is_empty(r) && r->killed_at > 0 &&
+        else if ((r->out || r->err) && r->exited && r->killed_at > 0 &&
                  now - r->killed_at >= LAST_READ_USEC && !(r->out && source_is_blocked(r->out)))
                 give_up_output(r);
 
@@ -180,9 +186,13 @@ static usec_t timeval_usec(struct timeval t) {
 static int on_exit_event(sd_event_source *s, int fd _unused_, uint32_t revents _unused_, void *userdata) {
         struct rusage usage = {};
         Run *r = userdata;
+        pid_t pid;
 
-        if (wait4(r->child.pid, &r->wait_status, WNOHANG, &usage) == 0)
+        pid = wait4(r->child.pid, &r->wait_status, WNOHANG, &usage);
+        if (pid == 0)
                 return 0;
+        if (pid < 0)
+                (void) log_error_errno(errno, "%s: Failed to learn how it ended: %m", r->lane->name);
 
         r->exited = true;
         r->lane->cpu_usec += timeval_usec(usage.ru_utime) + timeval_usec(usage.ru_stime);

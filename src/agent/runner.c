@@ -4,6 +4,7 @@
  * gives it, so a rescan is one walk over both lists. */
 
 #include "agent/runner.h"
+#include "basic/buffer.h"
 #include "basic/clock.h"
 #include "basic/log.h"
 #include "io/watch.h"
@@ -18,7 +19,8 @@ struct Runner {
         sd_event_source *timer;
         Collector **collectors;
         size_t n_collectors;
-        CollectorStats gone; /* of collectors that are no more */
+        CollectorStats gone;     /* of collectors that are no more */
+        Buffer complaints, said; /* of the scan at hand, of the last one: a line each */
         bool stopping;
         bool rescan; /* once the loop is idle: the name of one that is gone may be free for another */
         void (*stopped)(void *userdata);
@@ -97,8 +99,24 @@ static int on_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *u
 
 /* -- rescan -- */
 
-static void complain(void *userdata _unused_, const char *path, const char *what) {
-        log_warning("%s: %s", path, what);
+/* A folder is scanned at least every minute: what has been said of it once is not said again until it has
+ * been put right and gone wrong anew. */
+static void complain(void *userdata, const char *path, const char *what) {
+        Runner *r = userdata;
+        size_t before = r->complaints.n;
+        bool said;
+
+        if (buffer_addf(&r->complaints, "%s: %s\n", path, what) < 0)
+                return;
+
+        said = r->said.n > 0 &&
+               memmem(r->said.data, r->said.n, r->complaints.data + before, r->complaints.n - before);
+        (void) log_full(said ? LOG_DEBUG : LOG_WARNING, 0, "%s: %s", path, what);
+}
+
+static void end_complaints(Runner *r) {
+        buffer_done(&r->said);
+        r->said = TAKE(r->complaints);
 }
 
 static DiscoverItem *find_item(const Discovered *d, const char *name) {
@@ -154,6 +172,7 @@ void runner_rescan(Runner *r) {
                 return;
 
         e = discover(r->dirs, r->n_dirs, complain, r, &found);
+        end_complaints(r);
         for (size_t i = 0; e >= 0 && i < r->n_collectors; i++) {
                 DiscoverItem *item = find_item(&found, r->collectors[i]->item.name);
 
@@ -217,6 +236,7 @@ Runner *runner_free(Runner *r) {
                 collector_free(r->collectors[i]);
 
         watch_free(r->watch);
+        buffer_done(&r->said);
         sd_event_source_disable_unref(r->timer);
         free(r->collectors);
         free(r);

@@ -73,6 +73,7 @@ void schedule_started(Schedule *s, usec_t now) {
 
         s->phase = SCHEDULE_RUNNING;
         s->active = now;
+        s->changed = false;
         s->off = false;
 }
 
@@ -108,7 +109,8 @@ static ScheduleEnd ended_by_itself(Schedule *s, int wait_status, usec_t now) {
                 return SCHEDULE_ENDED_OK;
         }
 
-        wait_until(s, now + SCHEDULE_RETRY_USEC, true);
+        /* That was the old file's failure: the new one need not wait for an hour. */
+        wait_until(s, s->changed ? now : now + SCHEDULE_RETRY_USEC, true);
         if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == SCHEDULE_EXIT_NOT_HERE)
                 return SCHEDULE_ENDED_NOT_HERE;
 
@@ -135,6 +137,7 @@ bool schedule_changed(Schedule *s, usec_t now) {
                 wait_until(s, now, true);
                 return false;
         }
+        s->changed = true;
         if (s->phase == SCHEDULE_WAITING || (running && s->interval > 0))
                 return false; /* its next run is the new one */
 

@@ -43,6 +43,7 @@ typedef struct Schedule {
         usec_t next;        /* SCHEDULE_WAITING: when to start */
         usec_t active;      /* the last sign of life of the run at hand */
         bool off;           /* waiting for the retry, not for the interval */
+        bool changed;       /* the file has changed since the run at hand began */
         bool again, forget; /* SCHEDULE_STOPPING: start at once when gone; never again */
 } Schedule;
 

@@ -97,16 +97,25 @@ static bool parse_span(const char *text, uint64_t *ret) {
         return span_parse(slice_from_string(text), ret) >= 0;
 }
 
+/* `s` without `suffix`, and without the white space in front of it. */
+static Slice strip_suffix(Slice s, Slice suffix) {
+        if (s.n >= suffix.n && memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0)
+                s.n -= suffix.n;
+
+        return s;
+}
+
+/* "64M", "64MiB", "64 MiB": powers of 1024, as systemd.resource-control(5) has them. */
 static bool parse_size(const char *text, uint64_t *ret) {
         static const char units[] = "KMGT";
-        Slice s = slice_strip(slice_from_string(text));
+        Slice s = strip_suffix(slice_strip(slice_from_string(text)), SLICE("iB"));
         const char *unit = s.n > 0 && s.p[s.n - 1] != '\0' ? strchr(units, s.p[s.n - 1]) : NULL;
         unsigned shift = unit ? 10 * (unsigned) (unit - units + 1) : 0;
         uint64_t v;
 
         if (unit)
                 s.n--;
-        if (!slice_to_uint64(s, &v) || v > UINT64_MAX >> shift)
+        if (!slice_to_uint64(slice_strip(s), &v) || v > UINT64_MAX >> shift)
                 return false;
 
         *ret = v << shift;

@@ -113,17 +113,17 @@ static void note_success(Sender *s) {
         backoff_reset(&s->backoff);
 }
 
-void sender_acked(Sender *s, uint64_t upto, usec_t latency) {
+void sender_acked(Sender *s, uint64_t until, usec_t latency) {
         uint64_t acked = sender_acked_at(s);
         Slice run = ring_unacked(s->ring, s->reader);
         const char *end;
 
-        assert(upto <= sender_sent_at(s));
+        assert(until <= sender_sent_at(s));
 
-        if (upto <= acked)
+        if (until <= acked)
                 return;
 
-        end = memrchr(run.p, '\n', upto - acked);
+        end = memrchr(run.p, '\n', until - acked);
         if (!end)
                 return;
 

@@ -44,8 +44,8 @@ void sender_sent(Sender *s, size_t n);     /* the first `n` bytes are on the wir
 uint64_t sender_sent_at(const Sender *s);  /* position behind them, for sender_acked() */
 uint64_t sender_acked_at(const Sender *s); /* all before it is proven */
 size_t sender_queue_size(const Sender *s); /* bytes the ring can hold */
-/* All whole lines before `upto` are proven delivered; counts them. `latency` 0: not measured. */
-void sender_acked(Sender *s, uint64_t upto, usec_t latency);
+/* All whole lines before `until` are proven delivered; counts them. `latency` 0: not measured. */
+void sender_acked(Sender *s, uint64_t until, usec_t latency);
 void sender_rewind(Sender *s); /* send again all that is not proven (throttling) */
 
 void sender_link_up(Link *l); /* connected: back-off starts over at the first proof */

@@ -119,6 +119,16 @@ class Behaviour(Collectors):
         self.wait_for_values(agent, "stubborn.i", 2)  # and it has its next run all the same
         self.assert_undisturbed(agent, 50)
 
+    def test_stop_waits_for_last_words(self):
+        """However little patience there is for the database: collectors have their five seconds."""
+        c = self.collectors()
+        c.shell(0, "slow", "trap 'sleep 3; echo slow.last 1700000002 2; exit' TERM\necho slow.up 1700000001 1\n"
+                           "while :; do sleep 0.1; done\n")
+        agent = self.start(c, "--flush-timeout", "1")
+        self.wait_for_values(agent, "slow.up", 1)
+        self.assertEqual(0, agent.stop(), agent.told())
+        self.assertEqual(["2"], self.values(agent, "slow.last"))
+
     def test_stop_leaves_nobody(self):
         c = self.collectors()
         c.shell(0, "family", "trap '' TERM\nfor i in 1 2 3; do (trap '' TERM; while :; do sleep 0.1; done) & done\n"
@@ -151,6 +161,27 @@ class Schedule(Collectors):
         agent.wait_for_log("no-interpreter: .*/no-interpreter: .*No such file")
         c.shell(1, "fails", "echo fails.no.more $(date +%s) 1\n")
         self.wait_for_values(agent, "fails.no.more", 2)
+
+    def test_changes_while_it_fails(self):
+        """The failure was the old file's: the new one is not silenced for an hour."""
+        c = self.collectors()
+        c.shell(30, "fails", "echo fails.old 1700000000 1\nsleep 2\nexit 1\n")
+        agent = self.start(c)
+        self.wait_for_values(agent, "fails.old", 1)
+        c.shell(30, "fails", "echo fails.new 1700000001 1\n")
+        agent.wait_for_log("fails: failed with exit status 1, its new file is tried at once")
+        self.wait_for_values(agent, "fails.new", 1)
+
+    def test_complaints_are_made_once(self):
+        c = self.collectors()
+        c.shell(0, "runs", "echo runs.i 1700000000 1\n" + FOREVER)
+        os.symlink("/no/such/file", c.path / "0" / "dangling")
+        agent = self.start(c)
+        agent.wait_for_log("dangling")
+        for n in range(3):
+            c.shell(0, f"more-{n}", f"echo more.{n} 1700000000 1\n" + FOREVER)
+            self.wait_for_values(agent, f"more.{n}", 1)
+        self.assertEqual(1, agent.stderr().count("dangling"), agent.stderr())
 
     def test_periodic(self):
         c = self.collectors()

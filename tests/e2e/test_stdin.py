@@ -69,6 +69,15 @@ class Delivery(harness.TestCase):
         self.assert_status(agent, 1)
         self.assertRegex(agent.log_lines()[-1], r"\b5000 points are left", agent.told())
 
+    def test_more_input_than_the_queue_holds(self):
+        """Its end is never reached while nothing is delivered: it gives up all the same."""
+        config = self.folder / "conf"
+        config.write_text('queue_size = "64K"\n')
+        given, _ = points(20000)
+        agent = self.run_agent("-s", "-p", harness.free_port(), "--config", config, "--flush-timeout", 2, input=given)
+        self.assert_status(agent, 1)
+        self.assertRegex(agent.log_lines()[-1], r"\b\d+ points are left, and what of standard input has not been read")
+
     def test_a_server_that_goes_for_good(self):
         """The number said is the number of points that are not proven to be stored: no fewer than are missing."""
         tsd = self.tsd()
@@ -154,7 +163,22 @@ class Signals(harness.TestCase):
         agent.wait_for_log("Delivering 5000")
         agent.signal(signal.SIGTERM)
         self.assert_status(agent, 1)
-        self.assertRegex(agent.stderr(), r"\b5000 points are left")
+        self.assertRegex(agent.stderr(), r"Gave up .*\b5000 points are left")
+
+    def test_what_was_written_before_it_counts(self):
+        """A line that stood in the pipe when the signal came was said, and is delivered."""
+        tsd = self.tsd()
+        agent = self.agent("-s", "-H", tsd.host, "-p", tsd.port, stdin=subprocess.PIPE)
+        first, stored_first = points(1)
+        agent.feed(first)
+        agent.wait_for(lambda: tsd.n_stored() == 1, "delivery has begun")
+        agent.signal(signal.SIGSTOP)
+        second, stored_second = points(1000, 1)
+        agent.feed(second)
+        agent.signal(signal.SIGTERM)
+        agent.signal(signal.SIGCONT)
+        self.assert_status(agent, 0)
+        self.assert_stored(tsd, stored_first | stored_second, agent)
 
 
 if __name__ == "__main__":

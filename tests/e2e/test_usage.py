@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command line: what is wrong is refused in one line that says what is right, what is right is taken."""
+import fcntl
 import os
 import pathlib
 import signal
@@ -83,6 +84,8 @@ class Refused(harness.TestCase):
         (["-c", "{folder}/file"], 1, "{folder}/file.*Not a directory"),
         (["--config", "{folder}/missing"], 1, "{folder}/missing.*No such file"),
         (["--config", "{folder}/bad.conf"], 1, "{folder}/bad.conf:2: "),
+        (["-D", "-s"], 2, "--stdin"),
+        (["-D", "--dry-run"], 2, "--dry-run"),
         (["-s", "-d", "-P", "{folder}/missing/pid"], 1, "{folder}/missing/pid.*No such file"),
         (["-s", "-d", "-P", "{folder}/file/pid"], 1, "{folder}/file/pid.*Not a directory"),
         (["-s", "-d", "-P", "{folder}/mine.pid"], 1, "{pid}"),
@@ -99,10 +102,18 @@ class Refused(harness.TestCase):
     def names(self):
         (self.folder / "file").write_text("")
         (self.folder / "bad.conf").write_text("max_tags = 3\nno_such_key = 1\n")
-        (self.folder / "mine.pid").write_text(f"{os.getpid()}\n")
+        self.hold(self.folder / "mine.pid")
         busy = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(busy.close)
         return {"folder": str(self.folder), "pid": str(os.getpid()), "busy": str(busy.getsockname()[1])}
+
+    def hold(self, path):
+        """A pid file as a running daemon keeps it."""
+        held = open(path, "w")
+        self.addCleanup(held.close)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(f"{os.getpid()}\n")
+        held.flush()
 
     def check(self, args, status, pattern):
         agent = self.run_agent(*args)
@@ -134,9 +145,17 @@ class Refused(harness.TestCase):
 
     def test_someone_elses_pidfile_stays(self):
         path = self.folder / "pid"
-        path.write_text(f"{os.getpid()}\n")
+        self.hold(path)
         self.check(["-s", "-d", "-P", path], 1, str(os.getpid()))
         self.assertEqual(f"{os.getpid()}\n", path.read_text())
+
+    def test_stale_pidfile(self):
+        """What a crash left behind names a process that is somebody else's by now."""
+        path = self.folder / "pid"
+        path.write_text(f"{os.getpid()}\n")
+        agent = self.run_agent("-s", "-d", "-P", path)
+        self.assert_status(agent, 0)
+        self.assertFalse(path.exists())
 
 
 class Taken(harness.TestCase):

@@ -90,6 +90,7 @@ static Report report_of(const Fixture *f, bool with_runner) {
         return (Report) {
                 .runner = with_runner ? f->runner : NULL,
                 .input = f->input,
+                .self = with_runner ? f->input : NULL, /* any lane will do */
                 .sender = f->sender,
                 .ring = f->ring,
                 .lost = 3,
@@ -109,6 +110,8 @@ static const char *const fixed_lines[] = {
 
 static const char *const collector_lines[] = {
         "tcollector.collector.lines_sent 1700000000 0 collector=my_collector_.sh\n",
+        "tcollector.collector.replayed 1700000000 0 collector=my_collector_.sh\n",
+        "tcollector.collector.lines_sent 1700000000 1 collector=stdin\n",
         "tcollector.collector.runs 1700000000 0 collector=my_collector_.sh\n",
         "tcollector.collector.cpu_usec 1700000000 0 collector=my_collector_.sh\n",
 };

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Between manager.c, what the agent is made of, and manager-stop.c, how it comes to its end. */
+
+#include "agent/input.h"
+#include "agent/manager.h"
+#include "agent/runner.h"
+#include "io/monitor.h"
+#include "io/sender.h"
+
+typedef enum Phase {
+        PHASE_RUNNING,
+        PHASE_STOPPING, /* collectors are told to go */
+        PHASE_FLUSHING, /* nothing comes any more; delivering */
+} Phase;
+
+struct Manager {
+        const Options *options;
+        LogFile *log; /* NULL: not to a file */
+        sd_event *event;
+        PointRules *rules;
+        Ring *ring;
+        SourceHub *hub;
+        Sender *sender;
+        Units *units;
+        Runner *runner; /* NULL with -s */
+        Lane *self;     /* the self-report's way into the queue */
+        Input *input;   /* only with -s, as is its lane */
+        Lane *input_lane;
+        Monitor *monitor;
+        char *helper;
+        sd_event_source *self_timer, *evict_timer, *flush_timer, *post;
+        usec_t started;
+        Phase phase;
+        bool told_to_stop; /* by a signal */
+        bool hurried;      /* ... while it was on its way out already: it does not wait for long any more */
+        bool stalled;      /* standard input waits for room in the queue: the flush timer runs */
+};
+
+void manager_finish(Manager *m, int status); /* ends the loop */
+void manager_finish_if_drained(Manager *m);
+void manager_acked(Manager *m);       /* delivery moves */
+void manager_watch_input(Manager *m); /* behind every turn of the loop */
+
+/* What the loop calls; `userdata` is the Manager. */
+int manager_on_flush_timer(sd_event_source *s, uint64_t usec, void *userdata);
+int manager_on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata);
+void manager_on_input_ended(void *userdata);
