@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILDS = {
     "gcc": dict(cc="gcc", setup=["-Dwerror=true"], suites=None),
     "clang": dict(cc="clang", setup=["-Dwerror=true"], suites=["unit"]),
-    "asan": dict(cc="gcc", setup=["--native-file", "tests/tools/sanitize.ini"], suites=["unit", "golden", "fuzz"]),
+    "asan": dict(cc="gcc", setup=["--native-file", "tests/tools/sanitize.ini"], suites=["unit", "golden", "fuzz", "e2e"]),
 }
 
 
