@@ -54,7 +54,7 @@ static long waits(void) {
 
 static void write_lines(const Bench *b, int fd) {
         static char block[1024 * LINE_BYTES];
-        usec_t at = clock_usec(CLOCK_MONOTONIC);
+        usec_t at = clock_usec(CLOCK_MONOTONIC), now;
 
         for (size_t i = 0; i < b->lines_per_write; i++)
                 memcpy(block + i * LINE_BYTES, LINE, LINE_BYTES);
@@ -64,8 +64,9 @@ static void write_lines(const Bench *b, int fd) {
                         return;
 
                 at += b->every;
-                if (b->every > 0 && at > clock_usec(CLOCK_MONOTONIC))
-                        (void) usleep((useconds_t) (at - clock_usec(CLOCK_MONOTONIC)));
+                now = clock_usec(CLOCK_MONOTONIC);
+                if (b->every > 0 && at > now)
+                        (void) usleep((useconds_t) (at - now));
         }
 }
 
