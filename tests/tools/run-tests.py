@@ -3,8 +3,8 @@
 """Runs everything CI runs, and closes with "N passed, N failed". Normally called by ./dev test.
 
 Builds with gcc, with clang, and with gcc under ASan and UBSan, every warning an error; then runs the meson tests of
-each build (all suites with gcc, the unit tests with clang, unit, golden and fuzz replay under the sanitizers) and
-the checks of the sources. A test that is skipped counts as failed: what cannot run here proves nothing.
+each build (all suites with gcc, the unit tests with clang, all but the checks and the booted systemd under the
+sanitizers) and the checks of the sources. A test that is skipped counts as failed: what cannot run here proves nothing.
 """
 import argparse
 import json
