@@ -18,8 +18,6 @@
 #define HELPER "tcollector-exec"
 #define HOLD_FD 3
 
-extern char **environ;
-
 /* -- environment -- */
 
 /* The length of "NAME=" in "NAME=value"; 0: no such thing. */

@@ -138,8 +138,8 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
                 return 0;
 
         TAILQ_FOREACH(q, &u->requests, list)
-        if (q->job && strcmp(q->job, job) == 0)
-                break;
+                if (q->job && strcmp(q->job, job) == 0)
+                        break;
         if (q)
                 request_finish(q, strcmp(result, "done") == 0 ? 0 : -ECANCELED, result);
 
@@ -156,8 +156,8 @@ static Request *request_over(Units *u, const sd_bus *bus) {
         Request *q;
 
         TAILQ_FOREACH(q, &u->requests, list)
-        if (q->bus == bus)
-                return q;
+                if (q->bus == bus)
+                        return q;
 
         return NULL;
 }

@@ -95,9 +95,10 @@ def tracked(*patterns):
 
 
 def check_sources(result):
-    say("the sources: clang-format, shellcheck, codespell")
+    say("the sources: clang-format, clang-tidy, shellcheck, codespell")
     result.add("clang-format (./dev fmt --all mends it)",
                quiet(["clang-format", "--dry-run", "-Werror", *tracked("*.c", "*.h")]))
+    result.add("clang-tidy", quiet(["./dev", "tidy"]))
     shell = ["dev", ".ci/run"] + tracked("*.sh")
     result.add("shellcheck", quiet(["shellcheck", "-S", "warning", *shell]))
     words = ROOT / "tests/tools/codespell-ignore.txt"
