@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the end-to-end tests stand on: the real program, collectors made for a test, and databases to deliver to.
+"""What the end-to-end tests stand on: the real program, collectors made for a test, databases to deliver to.
 
-A test waits for a condition and fails when it has not come true by a generous deadline; nothing is judged by how long
-it took. Everything listens on loopback and lives in the test's own folder. Only processes started here are
-ended, by their ids. Random choices come from one seed, which is printed: E2E_SEED=N repeats them.
+A test waits for a condition and fails when it has not come true by a generous deadline; nothing is judged by
+how long it took. Everything listens on loopback and lives in the test's own folder. Only processes started
+here are ended, by their ids. Random choices come from one seed, which is printed: E2E_SEED=N repeats them.
 """
 import os
 import pathlib
@@ -83,12 +83,12 @@ class Agent:
         self.stderr_path = self.folder / "stderr"
         self.args = [str(a) for a in args]
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
-            self.process = subprocess.Popen([executable(), *self.args], stdin=stdin, stdout=stdout or out, stderr=err,
-                                            bufsize=0, cwd=self.folder, **options)
+            self.process = subprocess.Popen([executable(), *self.args], stdin=stdin, stdout=stdout or out,
+                                            stderr=err, bufsize=0, cwd=self.folder, **options)
         self.pid = self.process.pid
 
     def feed(self, data, end=False):
-        """Writes all of it to its standard input; `end` closes that. Fails where nothing is taken for long."""
+        """Writes all of it to its standard input; `end` closes that. Fails where nothing is taken."""
         fd = self.process.stdin.fileno()
         os.set_blocking(fd, False)
         left = memoryview(data)
@@ -101,7 +101,7 @@ class Agent:
                 pass
             except BrokenPipeError:
                 self.wait()
-                raise AssertionError(f"tcollector has ended with status {self.status()}\n{self.told()}") from None
+                raise AssertionError(f"ended with status {self.status()}\n{self.told()}") from None
         if end:
             self.end_input()
 
@@ -134,7 +134,8 @@ class Agent:
         def check():
             value = condition()
             if not value and self.status() is not None and not condition():
-                raise AssertionError(f"tcollector ended with status {self.status()} before {what}\n{self.told()}")
+                raise AssertionError(f"tcollector ended with status {self.status()} before "
+                                     f"{what() if callable(what) else what}\n{self.told()}")
             return value
         try:
             return wait_for(check, what, deadline)
@@ -172,12 +173,12 @@ class Agent:
         return self.wait(deadline)
 
     def told(self):
-        return f"--- tcollector {' '.join(self.args)}\n--- its stderr ({self.stderr_path.parent.name}):\n" + \
-            tail(self.stderr())
+        return "\n".join((f"--- tcollector {' '.join(self.args)}", f"--- its stderr ({self.folder.name}):",
+                          tail(self.stderr())))
 
     def sanitizer_said(self):
-        found = re.search(r"^.*(AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:).*$", self.stderr(),
-                          re.M)
+        found = re.search(r"^.*(AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:).*$",
+                          self.stderr(), re.M)
         return found.group(0) if found else None
 
     def clean_up(self):
@@ -193,7 +194,7 @@ class Agent:
 
 
 class TestCase(unittest.TestCase):
-    """Makes things in a folder of its own, and cleans all of it up. After a failure the agents' logs are shown."""
+    """Makes things in a folder of its own, and cleans up. After a failure the agents' logs are shown."""
 
     maxDiff = 4000
 
@@ -270,8 +271,8 @@ class TestCase(unittest.TestCase):
         got = tsd.lines()
         missing, extra = expected - got, got - expected
         if missing or extra:
-            self.fail(f"of {len(expected)} points missing {some(missing)}; never printed but stored {some(extra)}\n" +
-                      agent.told())
+            self.fail(f"of {len(expected)} points missing {some(missing)}; stored, but never printed "
+                      f"{some(extra)}\n{agent.told()}")
 
     def note(self, text):
         print(f"{self.id().split('.', 1)[-1]}: {text}", file=sys.stderr, flush=True)

@@ -37,9 +37,9 @@ class _Connection:
 class ScriptedTSD:
     """A time series database on loopback that takes put lines, keeps them, and misbehaves as it is told.
 
-    It is as strict as OpenTSDB and stricter: a line that is not well-formed, too long, or the wrong one to begin with
-    goes on the list of defects. What stands unfinished at a connection's end is thrown away, as a TSD does.
-    One thread, which alone touches the connections; the tests' thread asks it to by _do().
+    It is as strict as OpenTSDB and stricter: a line that is not well-formed, too long, or the wrong one to
+    begin with goes on the list of defects. What stands unfinished at a connection's end is thrown away, as a
+    TSD does. One thread, which alone touches the connections; the tests' thread asks it to by _do().
     """
 
     def __init__(self, host="127.0.0.1", port=None, store=None, answer="opentsdb", listening=True):
@@ -52,7 +52,7 @@ class ScriptedTSD:
         self.n_connections = 0
         self.n_versions = 0
         self.n_cut = 0
-        self.complained = collections.Counter()  # line -> how often it was complained about instead of stored
+        self.complained = collections.Counter()  # line -> how often it was refused
         self.complaint = None  # function of a line (bytes): the text to answer, None to store it
         self._cuts = None
         self._hanging = False

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A million random lines, one in four of them bad, each bad in a way that was chosen: every counter is what the
-generator knows it to be, every line that comes out is the one that must, and memory stays within its bound.
+"""A million random lines, one in four of them bad, each bad in a way that was chosen: every counter is what
+the generator knows it to be, every line that comes out is the one that must, memory stays within its bound.
 
 The model of deduplication here is written from the contract, and shares nothing with the program.
 """
@@ -22,22 +22,23 @@ PREFIX = "ns."
 AGENT_TAGS = {"rack": "r1", "zone": "z"}
 MAX_TAGS = 6
 QUEUE = 16 << 20
-VERDICTS = ("too-long", "bad-char", "bad-metric", "bad-time", "bad-value", "bad-tag", "duplicate-tag", "too-many-tags",
-            "out-of-order")
+VERDICTS = ("too-long", "bad-char", "bad-metric", "bad-time", "bad-value", "bad-tag", "duplicate-tag",
+            "too-many-tags", "out-of-order")
 
 # As printed, as sent.
-VALUES = [(v, v) for v in ("0", "1", "-1", "42", "007", "9223372036854775807", "-9223372036854775808", "1.5", "-.5",
-                           "1.", "1e3", "1E-300", "0.0", "123456789.123456789")] + \
+VALUES = [(v, v) for v in ("0", "1", "-1", "42", "007", "9223372036854775807", "-9223372036854775808", "1.5",
+                           "-.5", "1.", "1e3", "1E-300", "0.0", "123456789.123456789")] + \
     [("+7", "7"), ("+1.5e+3", "1.5e+3"), ("true", "1"), ("TRUE", "1"), ("False", "0"), ("fAlSe", "0")]
 
 BAD_METRICS = ["a:b", "a$b", "=x", "m=", "{m}", "a,b", "a=b=c", "\"m\"", "m%", "*"]
-BAD_TIMES = ["soon", "0", "00000000000", "-5", "+1700000000", "2209212000", "99999999999", "1.7e9", "1700000000.",
-             "1700000000.1234", ".5", "123456789012.5", "1700000000000000", "2209212000000", "1700000000:1",
-             "17000000O0", "1,700,000,000", "a=b", "0.0", "0x6553f100"]
-BAD_VALUES = ["nan", "NaN", "inf", "-inf", "Infinity", "0x10", "1_000", "9223372036854775808", "-9223372036854775809",
-              "1e309", "-1e999", "five", "1e", "e5", ".", "-", "+", "--1", "+-1", "1,5", "truee", "1=2", "a=b", "1.2.3",
-              "99999999999999999999999", "yes"]
-BAD_TAGS = ["k", "k=", "=v", "=", "k=v=w", "k:x=v", "k=a,b", "k==v", "a=b k", "a=b c=", "a=b =c", "k=\"v\"", "k=(1)"]
+BAD_TIMES = ["soon", "0", "00000000000", "-5", "+1700000000", "2209212000", "99999999999", "1.7e9",
+             "1700000000.", "1700000000.1234", ".5", "123456789012.5", "1700000000000000", "2209212000000",
+             "1700000000:1", "17000000O0", "1,700,000,000", "a=b", "0.0", "0x6553f100"]
+BAD_VALUES = ["nan", "NaN", "inf", "-inf", "Infinity", "0x10", "1_000", "9223372036854775808",
+              "-9223372036854775809", "1e309", "-1e999", "five", "1e", "e5", ".", "-", "+", "--1", "+-1",
+              "1,5", "truee", "1=2", "a=b", "1.2.3", "99999999999999999999999", "yes"]
+BAD_TAGS = ["k", "k=", "=v", "=", "k=v=w", "k:x=v", "k=a,b", "k==v", "a=b k", "a=b c=", "a=b =c",
+            "k=\"v\"", "k=(1)"]
 BAD_CHARS = ["\0", "\x01", "\x07", "\x1b", "\x7f", "\x80", "\xff", "\xe4", "\x18", "\x1f", "\xc2\xb5"]
 SPACES = [" ", "  ", "\t", " \t ", "\r", "\v", "\f", "     "]
 
@@ -140,7 +141,8 @@ class Generator:
         s = self.longest
         self.longest_time += 1
         value = str(self.longest_time % 2)
-        self._take(s, value, self.longest_time * 1000, f"put {PREFIX}{s.metric} {self.longest_time} {value}{s.tail}\n")
+        self._take(s, value, self.longest_time * 1000,
+                   f"put {PREFIX}{s.metric} {self.longest_time} {value}{s.tail}\n")
         return f"{s.metric} {self.longest_time} {value} {s.tags[0]}"
 
     # -- bad lines --
@@ -246,8 +248,9 @@ class Generator:
         return "".join(self.line() + "\n" for _ in range(n)).encode("latin-1")
 
 
-SUMMARY = re.compile(r"stdin: (?P<received>\d+) received = (?P<sent>\d+) sent - (?P<replayed>\d+) replayed \+ "
-                     r"(?P<suppressed>\d+) suppressed \+ (?P<invalid>\d+) invalid(?: \((?P<verdicts>[^)]*)\))?")
+SUMMARY = re.compile(r"stdin: (?P<received>\d+) received = (?P<sent>\d+) sent - (?P<replayed>\d+) replayed "
+                     r"\+ (?P<suppressed>\d+) suppressed \+ (?P<invalid>\d+) invalid"
+                     r"(?: \((?P<verdicts>[^)]*)\))?")
 
 
 def difference(wanted, got):
@@ -278,8 +281,8 @@ class Counters(harness.TestCase):
         self.check_summary(agent, g)
         quarantine = (256 << 20) if harness.is_sanitized() else 0  # memory that ASan keeps after it is freed
         self.assertLess(memory, QUEUE + (32 << 20) + quarantine)
-        self.note(f"{g.counts['received']} lines, {g.counts['sent']} sent, {g.counts['replayed']} of them replayed, "
-                  f"{g.counts['suppressed']} suppressed, {g.counts['invalid']} invalid; {memory >> 20} MiB at most")
+        self.note("{received} lines, {sent} sent, {replayed} of them replayed, {suppressed} suppressed, "
+                  "{invalid} invalid; {mib} MiB at most".format(**g.counts, mib=memory >> 20))
 
     def check_summary(self, agent, g):
         found = [m for m in map(SUMMARY.search, agent.log_lines()) if m]
@@ -301,7 +304,7 @@ class Counters(harness.TestCase):
         self.assertEqual(N_LINES // 4, round(counts["invalid"], -4), "one in four is bad")
 
     def test_of_collectors(self):
-        """Half a line at the end of a run occurs here only. What --monitoring-interface says of each adds up."""
+        """Half a line at the end of a run occurs here only. What --monitoring-interface says adds up."""
         c = self.collectors()
         c.shell(60, "clean", "seq -f 'clean %.0f 1' 1700000000 400 1700004000\n")
         c.shell(60, "half", "echo half 1700000000 1; echo bad line here; printf 'half 1700000001 1'\n")
@@ -314,12 +317,13 @@ class Counters(harness.TestCase):
 
         def rows():
             found = {row["name"]: row for row in self.get(port)}
-            counts = {n: (r["lines_received"], r["lines_sent"], r["lines_invalid"]) for n, r in found.items()}
+            counts = {n: (r["lines_received"], r["lines_sent"], r["lines_invalid"])
+                      for n, r in found.items()}
             return found if counts == wanted and found["nothere"]["dead"] else None
         found = agent.wait_for(rows, lambda: f"the counters are {wanted}; they are {self.get(port)}")
         for name, row in found.items():
-            self.assertEqual({"name", "mtime", "lastspawn", "killstate", "nextkill", "lines_sent", "lines_received",
-                              "lines_invalid", "last_datapoint", "dead"}, set(row), name)
+            self.assertEqual({"name", "mtime", "lastspawn", "killstate", "nextkill", "lines_sent",
+                              "lines_received", "lines_invalid", "last_datapoint", "dead"}, set(row), name)
             self.assertEqual(name == "nothere", row["dead"], name)
             self.assertEqual(name == "nothere", row["last_datapoint"] == 0, name)
             self.assertGreater(row["lastspawn"], BASE, name)

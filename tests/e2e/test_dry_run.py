@@ -9,7 +9,7 @@ import harness
 
 BASE = 1700000000
 
-# The example worked by hand in the contract: value @ seconds, and what of it is sent with a dedup interval of 300 s.
+# The example worked by hand in the contract: value @ seconds; what of it is sent, deduplicated over 300 s.
 HAND = [(5, 0), (5, 15), (5, 30), (7, 45), (7, 60), (7, 360), (8, 375)]
 HAND_SENT = [(5, 0), (5, 30), (7, 45), (7, 360), (8, 375)]
 
@@ -23,41 +23,51 @@ class StandardInput(harness.TestCase):
     ROWS = [
         ("the example by hand", [], lines(HAND), lines(HAND_SENT, "put ")),
         ("dedup off", ["--dedup-interval", "0"], lines(HAND), lines(HAND, "put ")),
-        ("dedup off, a time twice", ["--dedup-interval=0"], "m 1700000000 5\nm 1700000000 5\nm 1600000000 5\n",
+        ("dedup off, a time twice", ["--dedup-interval=0"],
+         "m 1700000000 5\nm 1700000000 5\nm 1600000000 5\n",
          "put m 1700000000 5\nput m 1700000000 5\nput m 1600000000 5\n"),
         ("a time twice", [], "m 1700000000 5\nm 1700000000 6\nm 1600000000 7\n", "put m 1700000000 5\n"),
-        ("a shorter interval", ["--dedup-interval", "30"], lines([(1, 0), (1, 29), (1, 30), (1, 31), (2, 32)]),
+        ("a shorter interval", ["--dedup-interval", "30"],
+         lines([(1, 0), (1, 29), (1, 30), (1, 31), (2, 32)]),
          lines([(1, 0), (1, 30), (1, 31), (2, 32)], "put ")),
         ("only zeros", ["--dedup-only-zero"], lines([(0, 0), (0, 1), (7, 2), (7, 3), (0, 4), (0, 5)]),
          lines([(0, 0), (0, 1), (7, 2), (7, 3), (0, 4)], "put ")),
-        ("zero in other clothes", ["--dedup-only-zero"], "m 1700000000 0.0\nm 1700000001 0.0\nm 1700000002 0e5\n",
+        ("zero in other clothes", ["--dedup-only-zero"],
+         "m 1700000000 0.0\nm 1700000001 0.0\nm 1700000002 0e5\n",
          "put m 1700000000 0.0\nput m 1700000001 0.0\nput m 1700000002 0e5\n"),
-        ("two series", [], "m 1700000000 1 a=x\nm 1700000000 1 a=y\nm 1700000001 1 a=x\nm 1700000001 1 a=y\n",
+        ("two series", [],
+         "m 1700000000 1 a=x\nm 1700000000 1 a=y\nm 1700000001 1 a=x\nm 1700000001 1 a=y\n",
          "put m 1700000000 1 a=x\nput m 1700000000 1 a=y\n"),
-        ("tags in the order of their keys", ["-t", "z=1", "--tag", "b=2", "--tag=m=3"], "m 1700000000 5 k=v a=w\n",
-         "put m 1700000000 5 k=v a=w b=2 m=3 z=1\n"),
+        ("tags in the order of their keys", ["-t", "z=1", "--tag", "b=2", "--tag=m=3"],
+         "m 1700000000 5 k=v a=w\n", "put m 1700000000 5 k=v a=w b=2 m=3 z=1\n"),
         ("the line's tags win", ["-t", "z=1", "-t", "b=2"], "m 1700000000 5 b=own\n",
          "put m 1700000000 5 b=own z=1\n"),
         ("a tag in any case", ["-t", "Rack-1.a_b=X/y.z"], "m 1700000000 5\n",
          "put m 1700000000 5 Rack-1.a_b=X/y.z\n"),
         ("no host tag", [], "m 1700000000 5\n", "put m 1700000000 5\n"),
-        ("a host tag that was asked for", ["-t", "host=www"], "m 1700000000 5\n", "put m 1700000000 5 host=www\n"),
+        ("a host tag that was asked for", ["-t", "host=www"], "m 1700000000 5\n",
+         "put m 1700000000 5 host=www\n"),
         ("a prefix", ["--namespace-prefix", "here"], "m 1700000000 5\n", "put here.m 1700000000 5\n"),
-        ("a prefix with a dot", ["--namespace-prefix", "here."], "m 1700000000 5\n", "put here.m 1700000000 5\n"),
-        ("no newline at the end", [], "m 1700000000 5\nm 1700000001 6", "put m 1700000000 5\nput m 1700000001 6\n"),
+        ("a prefix with a dot", ["--namespace-prefix", "here."], "m 1700000000 5\n",
+         "put here.m 1700000000 5\n"),
+        ("no newline at the end", [], "m 1700000000 5\nm 1700000001 6",
+         "put m 1700000000 5\nput m 1700000001 6\n"),
         ("nothing but half a line", [], "m 1700000000 5", "put m 1700000000 5\n"),
         ("white space", [], " \t m\t\t1700000000  5   a=b \r\n\r\n \n", "put m 1700000000 5 a=b\n"),
-        ("values as they are sent", [], "a 1700000000 +7\nb 1700000000 TRUE\nc 1700000000 false\nd 1700000000 -.5e3\n",
-         "put a 1700000000 7\nput b 1700000000 1\nput c 1700000000 0\nput d 1700000000 -.5e3\n"),
+        ("values as they are sent", [],
+         "m1 1700000000 +7\nm2 1700000000 TRUE\nm3 1700000000 false\nm4 1700000000 -.5e3\n",
+         "put m1 1700000000 7\nput m2 1700000000 1\nput m3 1700000000 0\nput m4 1700000000 -.5e3\n"),
         ("times as they are written", [], "a 1700000000.123 1\nb 1700000000123 1\nc 17 1\n",
          "put a 1700000000.123 1\nput b 1700000000123 1\nput c 17 1\n"),
-        ("bad lines among good ones", [], "m now 5\nm 1700000000 nan\na:b 1700000000 1\nm 1700000000 5 k\nm 1700000000 5\n",
+        ("bad lines among good ones", [],
+         "m now 5\nm 1700000000 nan\na:b 1700000000 1\nm 1700000000 5 k\nm 1700000000 5\n",
          "put m 1700000000 5\n"),
         ("too many tags", ["-t", "z=1"], "m 1700000000 5" + "".join(f" t{i}=x" for i in range(8)) + "\n" +
          "m 1700000001 5" + "".join(f" t{i}=x" for i in range(7)) + "\n",
          "put m 1700000001 5 t0=x t1=x t2=x t3=x t4=x t5=x t6=x z=1\n"),
-        ("more tags allowed", ["--max-tags", "9", "-t", "z=1"], "m 1700000000 5" + "".join(f" t{i}=x" for i in range(8)) +
-         "\n", "put m 1700000000 5 t0=x t1=x t2=x t3=x t4=x t5=x t6=x t7=x z=1\n"),
+        ("more tags allowed", ["--max-tags", "9", "-t", "z=1"],
+         "m 1700000000 5" + "".join(f" t{i}=x" for i in range(8)) + "\n",
+         "put m 1700000000 5 t0=x t1=x t2=x t3=x t4=x t5=x t6=x t7=x z=1\n"),
         ("nothing", [], "", ""),
     ]
 
@@ -86,7 +96,7 @@ class StandardInput(harness.TestCase):
         path.write_text("".join(f"m {BASE + i} {i}\n" for i in range(n)))
         with open(path, "rb") as f:
             agent = self.run_agent("-s", "--dry-run", stdin=f)
-        self.assertEqual([f"put m {BASE + i} {i}" for i in range(n)], agent.lines(), "lines are missing or out of order")
+        self.assertEqual([f"put m {BASE + i} {i}" for i in range(n)], agent.lines(), "all lines, in order")
         self.assert_status(agent, 0)
 
     def test_from_dev_null(self):
@@ -181,7 +191,8 @@ class FromCollectors(harness.TestCase):
         agent = self.agent("-d", "-c", c.path)
         agent.wait_for(lambda: len(agent.lines()) == 2, "two lines are printed")
         host = re.sub(r"[^-_./a-zA-Z0-9]", "_", socket.gethostname())
-        self.assertEqual([f"put a.b 1700000000 5 host={host}", "put a.c 1700000000 5 host=own"], agent.lines())
+        self.assertEqual([f"put a.b 1700000000 5 host={host}", "put a.c 1700000000 5 host=own"],
+                         agent.lines())
         self.assertEqual(0, agent.stop(), agent.told())
 
     def test_what_is_no_collector(self):
@@ -207,8 +218,8 @@ class FromCollectors(harness.TestCase):
         agent = self.agent("-d", "-c", c.path, "-t", "host=h")
         agent.wait_for(lambda: len(agent.lines()) == 2, "two lines are printed")
         self.assertEqual(0, agent.stop(), agent.told())
-        self.assertEqual({"put interval 1700000000 60 name=env.sh host=h", "put python 1700000000 42 host=h"},
-                         set(agent.lines()))
+        self.assertEqual({"put interval 1700000000 60 name=env.sh host=h",
+                          "put python 1700000000 42 host=h"}, set(agent.lines()))
 
     def test_ends_and_stderr(self):
         """Exit 13 is quiet, another status and what is on stderr are in the log, half a line is no point."""
@@ -222,16 +233,17 @@ class FromCollectors(harness.TestCase):
         agent.wait_for_log("broken: failed with exit status 3")
         agent.wait_for_log(r"half: invalid line \(unfinished\)")
         self.assertEqual(0, agent.stop(), agent.told())
-        self.assertEqual({"put not.here 1700000000 1 host=h", "put whole 1700000000 1 host=h"}, set(agent.lines()))
+        self.assertEqual({"put not.here 1700000000 1 host=h", "put whole 1700000000 1 host=h"},
+                         set(agent.lines()))
         self.assertFalse(re.search("warning.*nothere", agent.stderr()), agent.told())
 
     def test_a_collector_comes_changes_and_goes(self):
         c = self.collectors()
         agent = self.agent("-d", "-c", c.path, "-t", "host=h")
         c.shell(0, "late", "echo late 1700000000 1\nexec sleep 1000\n")
-        agent.wait_for(lambda: "put late 1700000000 1 host=h" in agent.lines(), "the new collector's line is printed")
+        agent.wait_for(lambda: "put late 1700000000 1 host=h" in agent.lines(), "the new one has printed")
         c.shell(0, "late", "echo late 1700000001 2\nexec sleep 1000\n")
-        agent.wait_for(lambda: "put late 1700000001 2 host=h" in agent.lines(), "the changed one was started anew")
+        agent.wait_for(lambda: "put late 1700000001 2 host=h" in agent.lines(), "it runs as changed")
         (c.path / "0" / "late").unlink()
         agent.wait_for(lambda: not harness.processes_naming("sleep 1000") or
                        self._children(agent.pid) == [], "the removed one is stopped")
@@ -244,9 +256,9 @@ class FromCollectors(harness.TestCase):
     def test_children_of_a_run_go_with_it(self):
         """A periodic run that overstays, ignores SIGTERM and has a child that does so too."""
         c = self.collectors()
-        body = "trap '' TERM\nsh -c \"trap '' TERM; echo child 1700000000 $$; while :; do sleep 1; done\" " + \
-            f"{c.path}/mark &\nwhile :; do sleep 1; done\n"
-        c.shell(1, "stubborn", body)
+        c.shell(1, "stubborn", "trap '' TERM\n"
+                "sh -c \"trap '' TERM; echo child 1700000000 $$; while :; do sleep 1; done\" "
+                f"{c.path}/mark &\nwhile :; do sleep 1; done\n")
         agent = self.agent("-v", "-d", "-c", c.path, "-t", "host=h")
         agent.wait_for_log("stubborn: still running after its interval of 1 s")
         agent.wait_for(lambda: agent.lines(), "its child printed")

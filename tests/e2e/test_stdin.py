@@ -20,7 +20,7 @@ class Delivery(harness.TestCase):
         return ["-s", "-H", tsd.host, "-p", tsd.port, *options]
 
     def test_all_is_delivered_at_exit(self):
-        """The moment it has ended, the last point has been parsed: that is what the answer to `version` proves."""
+        """When it has ended, the last point has been parsed: that is what the answer to `version` proves."""
         for n in (1, 1000, 300000):
             with self.subTest(n=n):
                 tsd = self.tsd()
@@ -74,12 +74,14 @@ class Delivery(harness.TestCase):
         config = self.folder / "conf"
         config.write_text('queue_size = "64K"\n')
         given, _ = points(20000)
-        agent = self.run_agent("-s", "-p", harness.free_port(), "--config", config, "--flush-timeout", 2, input=given)
+        agent = self.run_agent("-s", "-p", harness.free_port(), "--config", config, "--flush-timeout", 2,
+                               input=given)
         self.assert_status(agent, 1)
-        self.assertRegex(agent.log_lines()[-1], r"\b\d+ points are left, and what of standard input has not been read")
+        self.assertRegex(agent.log_lines()[-1],
+                         r"\b\d+ points are left, and what of standard input has not been read")
 
     def test_a_server_that_goes_for_good(self):
-        """The number said is the number of points that are not proven to be stored: no fewer than are missing."""
+        """The number said is that of the points not proven to be stored: no fewer than are missing."""
         tsd = self.tsd()
         given, stored = points(200000)
         agent = self.agent(*self.to(tsd, "--flush-timeout", 3), stdin=subprocess.PIPE)
@@ -97,7 +99,7 @@ class Delivery(harness.TestCase):
         self.assertLessEqual(tsd.lines(), stored)
 
     def test_progress_extends_the_time(self):
-        """Delivery that takes longer than --flush-timeout, but goes on, is not given up: each cut costs a second."""
+        """Delivery that takes longer than --flush-timeout, but goes on, is not given up: a cut costs 1 s."""
         tsd = self.tsd()
         tsd.cut(6, lambda: 200000)
         given, stored = points(300000)
@@ -108,7 +110,7 @@ class Delivery(harness.TestCase):
 
     def test_refused_points_do_not_hold_the_exit_up(self):
         tsd = self.tsd()
-        tsd.complaint = lambda line: b"put: unknown metric: no such name for 'metrics'" if line.endswith(b"7 k=v") else None
+        tsd.complaint = lambda line: b"put: unknown metric: x" if line.endswith(b"7 k=v") else None
         given, stored = points(1000)
         agent = self.run_agent(*self.to(tsd), input=given)
         self.assert_status(agent, 0)
@@ -147,7 +149,8 @@ class Signals(harness.TestCase):
     def test_twice(self):
         """The second one ends it at once, and says what that costs."""
         given, _ = points(5000)
-        agent = self.agent("-v", "-s", "-p", harness.free_port(), "--flush-timeout", 1000, stdin=subprocess.PIPE)
+        agent = self.agent("-v", "-s", "-p", harness.free_port(), "--flush-timeout", 1000,
+                           stdin=subprocess.PIPE)
         agent.feed(given)
         agent.wait_for_log("trying again in")
         agent.signal(signal.SIGTERM)
@@ -158,7 +161,8 @@ class Signals(harness.TestCase):
 
     def test_after_the_input_has_ended(self):
         given, _ = points(5000)
-        agent = self.agent("-v", "-s", "-p", harness.free_port(), "--flush-timeout", 1000, stdin=subprocess.PIPE)
+        agent = self.agent("-v", "-s", "-p", harness.free_port(), "--flush-timeout", 1000,
+                           stdin=subprocess.PIPE)
         agent.feed(given, end=True)
         agent.wait_for_log("Delivering 5000")
         agent.signal(signal.SIGTERM)

@@ -52,7 +52,8 @@ class Refused(harness.TestCase):
         (["--evict-interval", "300"], 2, "--evict-interval.*more than.*--dedup-interval"),
         (["--evict-interval", "299"], 2, "--evict-interval.*more than.*--dedup-interval"),
         (["--dedup-interval", "6000"], 2, "--evict-interval.*more than.*--dedup-interval"),
-        (["--dedup-interval", "50", "--evict-interval", "50"], 2, "--evict-interval.*more than.*--dedup-interval"),
+        (["--dedup-interval", "50", "--evict-interval", "50"], 2,
+         "--evict-interval.*more than.*--dedup-interval"),
         (["--reconnect-interval", "x"], 2, "--reconnect-interval"),
         (["--allowed-inactivity-time", "x"], 2, "--allowed-inactivity-time"),
         (["--flush-timeout", "x"], 2, "--flush-timeout"),
@@ -96,8 +97,8 @@ class Refused(harness.TestCase):
     ]
 
     # Not in this build: refused as failed, never ignored.
-    LATER = [["--http"], ["--ssl"], ["--http-api-path", "api/put"], ["--http-username", "u"], ["--http-password", "p"],
-             ["--service"]]
+    LATER = [["--http"], ["--ssl"], ["--http-api-path", "api/put"], ["--http-username", "u"],
+             ["--http-password", "p"], ["--service"]]
 
     def names(self):
         (self.folder / "file").write_text("")
@@ -139,7 +140,7 @@ class Refused(harness.TestCase):
                 self.check(["-s", "-d", *args], 1, args[0])
 
     def test_without_standard_input(self):
-        """Closed, it is as good as empty, and its number is not given to something else that is then read."""
+        """Closed, it is as good as empty; its number is not given to something else that is then read."""
         agent = self.run_agent("-s", "-d", preexec_fn=lambda: os.close(0))
         self.assertEqual((0, "", b""), (agent.status(), agent.stderr(), agent.stdout()), agent.told())
 
@@ -162,16 +163,20 @@ class Taken(harness.TestCase):
     # Every option, each way it may be written. {folder}, {port}: as above.
     ROWS = [
         ["-c", "{folder}"], ["--collector-dir", "{folder}"], ["--collector-dir={folder}"], ["-c{folder}"],
-        ["-d"], ["--dry-run"], ["-H", "localhost"], ["--host", "tsd1.example.com"], ["-H", "192.0.2.1"], ["-H", "::1"],
-        ["-H", "[::1]"], ["-L", "a:1,b:2"], ["--hosts-list", "a"], ["-L", "[::1]:4242,[2001:db8::1],c:3,192.0.2.1"],
-        ["-L", "a:1, b:2"], ["-L", "a:1", "-H", "b", "-p", "2"], ["-p", "4242"], ["--port", "1"], ["--port=65535"],
+        ["-d"], ["--dry-run"], ["-H", "localhost"], ["--host", "tsd1.example.com"], ["-H", "192.0.2.1"],
+        ["-H", "::1"], ["-H", "[::1]"], ["-L", "a:1,b:2"], ["--hosts-list", "a"],
+        ["-L", "[::1]:4242,[2001:db8::1],c:3,192.0.2.1"],
+        ["-L", "a:1, b:2"], ["-L", "a:1", "-H", "b", "-p", "2"], ["-p", "4242"],
+        ["--port", "1"], ["--port=65535"],
         ["--no-tcollector-stats"], ["-s"], ["--stdin"], ["-v"], ["-v", "-v"], ["-t", "a=b"],
         ["--tag", "a=b", "-t", "A=B/c.d-e_f"], ["-P", "{folder}/pid"], ["--pidfile", "{folder}/pid"],
-        ["--dedup-interval", "300"], ["--dedup-interval", "0"], ["--dedup-only-zero"], ["--evict-interval", "6000"],
-        ["--dedup-interval", "6000", "--evict-interval", "6001"], ["--dedup-interval", "0", "--evict-interval", "1"],
-        ["--logfile", "{folder}/log"], ["--max-bytes", "67108864"], ["--backup-count", "0"], ["--backup-count", "5"],
+        ["--dedup-interval", "300"], ["--dedup-interval", "0"], ["--dedup-only-zero"],
+        ["--evict-interval", "6000"], ["--dedup-interval", "6000", "--evict-interval", "6001"],
+        ["--dedup-interval", "0", "--evict-interval", "1"], ["--logfile", "{folder}/log"],
+        ["--max-bytes", "67108864"], ["--backup-count", "0"], ["--backup-count", "5"],
         ["--log-stdout"], ["--reconnect-interval", "0"], ["--reconnect-interval", "60"], ["--max-tags", "8"],
-        ["--namespace-prefix", "a.b"], ["--allowed-inactivity-time", "600"], ["--remove-inactive-collectors"],
+        ["--namespace-prefix", "a.b"], ["--allowed-inactivity-time", "600"],
+        ["--remove-inactive-collectors"],
         ["--monitoring-interface", "127.0.0.1", "--monitoring-port", "{port}"],
         ["--monitoring-interface", "::1", "--monitoring-port", "{port}"], ["--config", "{folder}/conf"],
         ["--flush-timeout", "5"],
@@ -214,7 +219,8 @@ class Taken(harness.TestCase):
         """The command line wins over the file, tag by tag."""
         conf = self.folder / "conf"
         conf.write_text('tags = { "a=file", "b=file" }\nnamespace_prefix = "file"\nmax_tags = 3\n')
-        agent = self.run_agent("-s", "-d", "--config", conf, "-t", "b=line", input=b"m 1700000000 1 c=d\nm 1700000001 1 c=d e=f\n")
+        agent = self.run_agent("-s", "-d", "--config", conf, "-t", "b=line",
+                               input=b"m 1700000000 1 c=d\nm 1700000001 1 c=d e=f\n")
         self.assertEqual(["put file.m 1700000000 1 c=d a=file b=line"], agent.lines())
         self.assert_status(agent, 0)
 
@@ -246,7 +252,8 @@ class Taken(harness.TestCase):
 
     def test_log_to_standard_output(self):
         tsd = self.tsd()
-        agent = self.run_agent("-s", "-H", tsd.host, "-p", tsd.port, "--log-stdout", input=b"no point\nm 1700000000 1\n")
+        agent = self.run_agent("-s", "-H", tsd.host, "-p", tsd.port, "--log-stdout",
+                               input=b"no point\nm 1700000000 1\n")
         self.assert_status(agent, 0)
         self.assertIn("no point", agent.stdout().decode())
         self.assertEqual("", agent.stderr())
@@ -276,12 +283,13 @@ class Taken(harness.TestCase):
         c.shell(0, "one", "echo e2e.one 1700000000 1\nexec sleep 1000\n")
         pidfile, log = self.folder / "pid", self.folder / "log"
         self.addCleanup(self._end_daemon, pidfile)
-        agent = self.run_agent("-D", "-P", pidfile, "--logfile", log, "-c", c.path, "-t", "host=h", "-H", tsd.host,
-                               "-p", tsd.port)
+        agent = self.run_agent("-D", "-P", pidfile, "--logfile", log, "-c", c.path, "-t", "host=h",
+                               "-H", tsd.host, "-p", tsd.port)
         self.assertEqual((0, "", b""), (agent.status(), agent.stderr(), agent.stdout()))
         pid = int(pidfile.read_text())
         self.assertNotEqual(agent.pid, pid)
-        self.assertEqual(pathlib.Path(harness.executable()).resolve(), pathlib.Path(f"/proc/{pid}/exe").resolve())
+        self.assertEqual(pathlib.Path(harness.executable()).resolve(),
+                         pathlib.Path(f"/proc/{pid}/exe").resolve())
         harness.wait_for(lambda: tsd.n_stored() == 1, "the point is stored")
         self.assertNotEqual(os.getsid(0), os.getsid(pid))
         os.kill(pid, signal.SIGTERM)
@@ -295,8 +303,8 @@ class Taken(harness.TestCase):
 
     def test_a_daemon_that_cannot(self):
         """The parent says so, and ends with 1."""
-        agent = self.run_agent("-D", "-P", self.folder / "missing" / "pid", "--logfile", self.folder / "log", "-c",
-                               self.folder)
+        agent = self.run_agent("-D", "-P", self.folder / "missing" / "pid", "--logfile",
+                               self.folder / "log", "-c", self.folder)
         self.assert_status(agent, 1)
         told = agent.stderr() + ((self.folder / "log").read_text() if (self.folder / "log").exists() else "")
         self.assertIn("missing/pid", told)

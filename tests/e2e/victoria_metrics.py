@@ -65,7 +65,7 @@ class VictoriaMetrics:
         self.get("/internal/force_flush")
 
     def put_on_disk(self, n):
-        """Until `n` rows stand in parts on the disk (which are named by how many they have): what a kill leaves."""
+        """Until `n` rows are in parts on the disk (named by how many they have): what a kill leaves."""
         def rows():
             self.get("/snapshot/create")
             parts = (self.folder / "data" / "data").glob("*/[0-9]*_[0-9]*/[0-9]*_*")
