@@ -347,6 +347,7 @@ Manager *manager_free(Manager *m) {
 }
 
 int manager_run(Manager *m) {
+        Report report;
         int r;
 
         r = sd_event_loop(m->event);
@@ -355,10 +356,12 @@ int manager_run(Manager *m) {
                 return EXIT_FAILURE;
         }
 
+        report = manager_report(m);
         if (m->runner)
                 runner_log_counters(m->runner, LOG_DEBUG);
         else
                 lane_log_counters(m->input_lane, LOG_DEBUG);
+        report_log_sum(&report, LOG_DEBUG);
 
         return r;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "agent/report.h"
+#include "basic/log.h"
 #include "io/usage.h"
 #include "point/point.h"
 
@@ -78,14 +79,20 @@ static void add_server(Lines *l, const char *url, const SenderStats *s) {
         add(l, "sender.latency_ms", s->latency_usec / USEC_PER_MSEC);
 }
 
-static void add_agent(Lines *l, const Report *r) {
+/* Of all collectors, those that are gone included; the self-report's own lines aside. */
+static CollectorStats totals_of(const Report *r) {
         CollectorStats totals = {};
-        Usage usage;
 
-        if (r->runner)
-                runner_totals(r->runner, &totals);
-        else
-                totals = r->input->stats;
+        if (!r->runner)
+                return r->input->stats;
+
+        runner_totals(r->runner, &totals);
+        return totals;
+}
+
+static void add_agent(Lines *l, const Report *r) {
+        CollectorStats totals = totals_of(r);
+        Usage usage;
 
         add(l, "reader.lines_collected", totals.received);
         add(l, "reader.lines_dropped", r->lost);
@@ -120,6 +127,18 @@ int report_lines(const Report *r, Buffer *out) {
                 add_server(&l, sender_server_url(r->sender, i), sender_server_stats(r->sender, i));
 
         return l.r;
+}
+
+void report_log_sum(const Report *r, int level) {
+        uint64_t sent = totals_of(r).sent + (r->self ? r->self->stats.sent : 0), acked = 0;
+
+        for (size_t i = 0; i < sender_n_servers(r->sender); i++)
+                acked += sender_server_stats(r->sender, i)->acked;
+
+        (void) log_full(level, 0,
+                        "in all: %" PRIu64 " sent = %" PRIu64 " acked + %" PRIu64 " queued + %" PRIu64
+                        " lost",
+                        sent, acked, ring_lines_queued(r->ring), r->lost);
 }
 
 /* The reference's keys: times in seconds since the epoch, killstate 0 running, 1 told to stop. */

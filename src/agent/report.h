@@ -22,5 +22,9 @@ typedef struct Report {
 /* Adds a line "metric timestamp value [tag=value]\n" for every counter. 0, -ENOMEM. */
 int report_lines(const Report *r, Buffer *out);
 
+/* Logs the sum that must hold over all (SPEC.md section 4): "in all: 7 sent = 5 acked + 1 queued + 1 lost".
+ */
+void report_log_sum(const Report *r, int level);
+
 /* Adds a JSON array, an object a collector. 0, -ENOMEM. */
 int report_json(const Report *r, Buffer *out);
