@@ -101,9 +101,9 @@ class Delivery(harness.TestCase):
     def test_progress_extends_the_time(self):
         """Delivery that takes longer than --flush-timeout, but goes on, is not given up: a cut costs 1 s."""
         tsd = self.tsd()
-        tsd.cut(6, lambda: 200000)
+        tsd.cut(6, lambda: 1000000)  # far enough apart for every connection to prove something
         given, stored = points(300000)
-        agent = self.run_agent(*self.to(tsd, "--flush-timeout", 4), input=given)
+        agent = self.run_agent(*self.to(tsd, "--flush-timeout", 5), input=given)
         self.assert_status(agent, 0)
         self.assertEqual(6, tsd.n_cut)
         self.assert_stored(tsd, stored, agent)
