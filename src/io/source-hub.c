@@ -289,6 +289,9 @@ int source_hub_new(SourceHub **ret, sd_event *event) {
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(h->turn, "source-turn");
+        /* A defer source counts as pending since it was made, so among its equals it always goes first: one
+         * that is armed again by each of its turns would be all that runs. */
+        (void) sd_event_source_set_priority(h->turn, SD_EVENT_PRIORITY_NORMAL + 1);
         (void) sd_event_source_set_enabled(h->turn, SD_EVENT_OFF);
 
         *ret = TAKE(h);
