@@ -18,11 +18,32 @@ typedef struct ConfigServer {
         char *url;   /* port always included: "telnet://tsd1:4242", "telnet://[::1]:4242" */
 } ConfigServer;
 
+/* What a collector's section says of it; where there is none, the defaults. */
+typedef struct ConfigCollector {
+        char *name;      /* of the collector's file, extension included: the section's title */
+        ConfigTag *tags; /* added to its data points, over the agent's */
+        size_t n_tags;
+        char **environment; /* "NAME=value" */
+        size_t n_environment;
+        char *user;          /* "": the unprivileged tcollector-col */
+        uint64_t interval;   /* seconds, 0 = long-running; UINT64_MAX: as its folder says */
+        uint64_t cpu_quota;  /* percent of one processor; 0: none */
+        uint64_t memory_max; /* bytes */
+        uint64_t tasks_max;  /* processes and threads */
+        uint64_t max_series; /* 0: the agent's */
+        usec_t inactivity;   /* USEC_INFINITY: the agent's; 0: never stalled */
+        usec_t retry;        /* after a failure or exit status 13 */
+        bool enabled;
+        bool align; /* run at multiples of the interval, where it divides a day */
+} ConfigCollector;
+
 typedef struct Config {
         ConfigTag *tags; /* as given, "host" not added */
         size_t n_tags;
         ConfigServer *servers;
         size_t n_servers;
+        ConfigCollector *collectors;
+        size_t n_collectors;
         char **collector_dirs;
         size_t n_collector_dirs;
         char *namespace_prefix; /* "": none */
@@ -58,6 +79,17 @@ int config_read_text(Config *c, Slice text, const char *path, Buffer *why);
  * may be NULL; the folder need not exist, the file must. Failures as of config_read_file() and
  * config_check(), with the cause in `why`. */
 int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *why);
+
+/* The same for a program that goes on without what is broken: a file that cannot be used is told to
+ * `complain` ("FILE:LINE: cause") and leaves nothing behind, but the collectors it is about (it names them
+ * in a section's title, or is called as one of them) are not enabled, as nobody knows what it meant to say
+ * of them. 0, -ENOMEM. */
+typedef void (*ConfigComplaint)(void *userdata, const char *what);
+int config_load_what_is_good(Config **ret, const char *file, const char *dropin_dir,
+                             ConfigComplaint complain, void *userdata);
+
+/* The section about the collector of that name, or the defaults; borrowed. */
+const ConfigCollector *config_collector(const Config *c, const char *name);
 
 /* Sets one scalar as a configuration file would. -ENOENT: no such key; -EINVAL: `why` says what is right. */
 int config_set(Config *c, const char *key, const char *text, Buffer *why);

@@ -37,6 +37,10 @@ typedef struct SourceOps {
         /* A line over POINT_RAW_MAX: its beginning. The rest, to its newline, is skipped. */
         void (*too_long)(void *userdata, Slice beginning);
 
+        /* Optional: what the last lines() took has now left the pipe. A kill in between makes the next
+         * process see it again, unless it is told with source_finish(). */
+        void (*taken)(void *userdata);
+
         /* SOURCE_PIPE only: no writer is left and every line has been taken. `rest` is the half line behind
          * them (n == 0: none). The callee may free the source. */
         void (*end)(void *userdata, Slice rest);
@@ -54,6 +58,10 @@ void source_hub_resume(SourceHub *h);
  * the queue is full, or somebody still writes. Not from within a callback. */
 bool source_hub_drain(SourceHub *h);
 
+/* For a watchdog: was every source that had something new at the last call, and was not refused for a full
+ * queue, served since? Looks at each pipe; call it every few seconds. */
+bool source_hub_progresses(SourceHub *h);
+
 uint64_t source_hub_wakeups(const SourceHub *h); /* how often the loop was woken for sources */
 
 /* `fd` is the reading end of a pipe or FIFO, grown to 1 MiB or as far as is permitted; for SOURCE_PIPE it
@@ -66,6 +74,11 @@ int source_new(Source **ret, SourceHub *h, int fd, SourceType type, const char *
  * its own too: the bytes that callback returns are still consumed. */
 Source *source_free(Source *s);
 DEFINE_CLEANUP(Source *, source_free);
+
+/* Takes `n` bytes out of a pipe if it begins with bytes of that checksum (XXH3_64bits): what a process that
+ * was killed had taken in but not yet consumed. false: it does not, nothing was taken. Before the source's
+ * first turn. */
+bool source_finish(Source *s, size_t n, uint64_t checksum);
 
 int source_fd(const Source *s);           /* borrowed */
 usec_t source_last_line(const Source *s); /* CLOCK_MONOTONIC of the last line taken; 0: none yet */

@@ -55,8 +55,23 @@ void dedup_prefetch(const Dedup *d, DedupKey key);
  * DEDUP_OUT_OF_ORDER only. */
 DedupAction dedup_check(Dedup *d, DedupKey key, const Point *p, DedupLast *ret_last);
 
-/* Forgets every series whose stored time is before `before_ms`; returns how many. */
+/* Forgets series whose stored time is before `before_ms`; returns how many. */
 size_t dedup_evict(Dedup *d, int64_t before_ms);
+
+/* The same, a part at a time: looks at some `n` slots beginning where *cursor says (0: at the first), and
+ * moves it on; it is 0 again when all have been looked at. Splits and joins in between may make it miss
+ * some, which the next round finds. */
+size_t dedup_evict_some(Dedup *d, int64_t before_ms, size_t n, size_t *cursor);
+
+/* Adds all that is remembered to what `write` is given, in pieces, in a form dedup_load() reads: for a clean
+ * restart. -errno of `write`. */
+typedef int (*DedupWrite)(void *userdata, Slice bytes);
+int dedup_save(const Dedup *d, DedupWrite write, void *userdata);
+
+/* The same with what was saved in place of an empty start; *from is what was saved, and is moved behind it.
+ * Series beyond limits->max_series are left out. -EBADMSG: it is not what dedup_save() wrote, *from may have
+ * been moved; -ENOMEM. */
+int dedup_load(Dedup **ret, const DedupLimits *limits, Slice *from);
 
 size_t dedup_n_series(const Dedup *d);
 size_t dedup_memory(const Dedup *d); /* bytes held, for tests, benchmarks and the status */
