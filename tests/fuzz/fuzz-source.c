@@ -51,7 +51,7 @@ static void on_end(void *userdata, Slice rest) {
         check(buffer_add(&f->rest, rest) == 0);
 }
 
-static const SourceOps ops = { on_lines, on_too_long, on_end };
+static const SourceOps ops = { .lines = on_lines, .too_long = on_too_long, .end = on_end };
 
 static void settle(Fuzz *f) {
         for (;;) {

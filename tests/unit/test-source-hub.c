@@ -214,7 +214,9 @@ static size_t resume_and_refuse(void *userdata, Slice lines) {
 }
 
 static void test_resume_within_lines_is_not_lost(void **state _unused_) {
-        static const SourceOps ops = { resume_and_refuse, sink_too_long, sink_end };
+        static const SourceOps ops = { .lines = resume_and_refuse,
+                                       .too_long = sink_too_long,
+                                       .end = sink_end };
         _cleanup_(rig_done) Rig rig = rig_new();
         _cleanup_(sink_done) Sink sink = {};
         _cleanup_(close_fdp) int fd = rig_pipe(&rig, SOURCE_FIFO, &sink);
@@ -311,7 +313,11 @@ static void end_then_free(void *userdata, Slice rest) {
 }
 
 static void test_freed_in_its_own_callback(void **state _unused_) {
-        static const SourceOps ops = { lines_then_free, too_long_then_free, end_then_free };
+        static const SourceOps ops = {
+                .lines = lines_then_free,
+                .too_long = too_long_then_free,
+                .end = end_then_free,
+        };
         static const char over[POINT_RAW_MAX + 1], *const whole = "first\nsecond\nhalf";
         _cleanup_(rig_done) Rig rig = rig_new();
         Sink sink = {};
@@ -355,7 +361,7 @@ static size_t free_the_other(void *userdata, Slice lines) {
 }
 
 static void test_freed_in_anothers_callback(void **state _unused_) {
-        static const SourceOps ops = { free_the_other, sink_too_long, sink_end };
+        static const SourceOps ops = { .lines = free_the_other, .too_long = sink_too_long, .end = sink_end };
         _cleanup_(rig_done) Rig rig = rig_new();
         Sink a = {}, b = {}, *pa = &a, *pb = &b;
         int fds[] = { rig_pipe(&rig, SOURCE_PIPE, &a), rig_pipe(&rig, SOURCE_PIPE, &b) };

@@ -64,7 +64,7 @@ static void exit_too_long(void *userdata _unused_, Slice beginning _unused_) {
         _exit(4);
 }
 
-static const SourceOps ops = { commit_lines, exit_too_long, NULL };
+static const SourceOps ops = { .lines = commit_lines, .too_long = exit_too_long };
 
 /* Line `i` of the writer: of various lengths, and never twice the same. */
 static int line_format(char *buf, size_t size, size_t i) {
