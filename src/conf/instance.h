@@ -10,8 +10,8 @@
 #define INSTANCE_MAX \
         200u /* bytes: a unit's name has 255, the longest is "tcollector-col-failed@NAME.service" */
 
-/* 0; -ENAMETOOLONG: beyond INSTANCE_MAX when escaped; -EINVAL: empty, or begins with "."; -ENOMEM. The
- * caller frees *ret. */
+/* 0; -ENAMETOOLONG: beyond INSTANCE_MAX when escaped; -EINVAL: empty, begins with "." or has a "/"; -ENOMEM.
+ * The caller frees *ret. */
 int instance_from_name(const char *name, char **ret);
 
 /* The name behind an instance, for the caller to free. -EINVAL: instance_from_name() does not make such;
