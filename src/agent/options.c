@@ -163,15 +163,15 @@ static int note_all(int argc, char **argv, Given *given) {
 /* -- applying -- */
 
 static int apply_setting(Parse *p, const Given *g) {
-        const ConfigKey *k = config_key_find(config_keys, g->row->key);
+        const ConfigKey *k = config_key_find(option_keys, g->row->key);
         const char *value = g->value ?: g->row->fixed;
         _cleanup_(buffer_done) Buffer why = {};
-        void *base = p->options.config;
+        void *base = &p->options;
         int r;
 
         if (!k) {
-                k = config_key_find(option_keys, g->row->key);
-                base = &p->options;
+                k = config_key_find(config_keys, g->row->key);
+                base = p->options.config;
         }
         assert(k && value);
 

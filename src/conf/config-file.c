@@ -9,7 +9,6 @@
  * before it sees them, as it counts each for three lines and does not take them inside a list. The text is
  * handed to it from memory, as its scanner ends the process when reading fails. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -18,6 +17,8 @@
 
 #include "basic/file.h"
 #include "basic/printable.h"
+#include "conf/config-prepare.h"
+#include "conf/config-section.h"
 #include "conf/config-table.h"
 
 /* One reading of one file. libconfuse's callbacks have no userdata: they find it through an option that no
@@ -27,9 +28,10 @@ typedef struct Reading {
         Config *config;
         const char *path;
         Buffer *why;
-        ConfigServer server; /* the section at hand */
-        uint64_t seen;       /* bit i: row i of config_keys was set by this file */
-        size_t n_old_tags;   /* those at the front are of earlier files, and may be replaced */
+        ConfigServer server; /* the section at hand is one of these two */
+        ConfigCollector collector;
+        uint64_t seen, seen_in_section; /* bit i: row i of its table was set by this file */
+        size_t n_old_tags;              /* those at the front are of earlier files, and may be replaced */
         size_t n_old_servers;
         bool failed;
 } Reading;
@@ -86,48 +88,75 @@ static void replace_old_server(Reading *rd, const char *title) {
                 rd->n_old_servers--;
 }
 
-static bool set_before(Reading *rd, const ConfigKey *k, bool in_server) {
-        uint64_t bit;
+/* A table of settings and where they go: the file's own, or those of the section at hand. */
+typedef struct Target {
+        const ConfigKey *keys;
+        void *base;
+        uint64_t *seen;
+} Target;
 
-        if (in_server)
-                return rd->server.url != NULL;
+static Target target_of(cfg_t *cfg) {
+        Reading *rd = reading_of(cfg);
+
+        if (strcmp(cfg_name(cfg), "server") == 0)
+                return (Target) { config_server_keys, &rd->server, &rd->seen_in_section };
+        if (strcmp(cfg_name(cfg), "collector") == 0)
+                return (Target) { config_collector_keys, &rd->collector, &rd->seen_in_section };
+
+        return (Target) { config_keys, rd->config, &rd->seen };
+}
+
+static bool set_before(const Target *t, const ConfigKey *k) {
+        uint64_t bit = UINT64_C(1) << (k - t->keys);
+
         if (config_key_is_list(k))
                 return false;
-
-        bit = UINT64_C(1) << (k - config_keys);
-        if (rd->seen & bit)
+        if (*t->seen & bit)
                 return true;
 
-        rd->seen |= bit;
+        *t->seen |= bit;
         return false;
+}
+
+/* "=" begins a list of folders anew, "+=" finds the element that make_parser() put there. A tag of an
+ * earlier file gives way. */
+static void make_way(Reading *rd, const ConfigKey *k, const cfg_opt_t *opt, const char *value) {
+        if (k->type == CONFIG_DIRS && opt->nvalues == 1)
+                config_clear_dirs(rd->config);
+        if (k->type == CONFIG_TAGS)
+                replace_old_tag(rd, value);
+}
+
+static void refuse_value(cfg_t *cfg, const ConfigKey *k, const char *value, const char *why) {
+        bool is_secret = (k->type == CONFIG_URL || k->type == CONFIG_PROXY) && strchr(value, '@');
+
+        if (is_secret) /* there may be a password in it */
+                cfg_error(cfg, "%s: %s", k->name, why);
+        else
+                cfg_error(cfg, "%s = \"%s\": %s", k->name, value, why);
 }
 
 /* Every value of every key comes through here, before libconfuse stores it. */
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result) {
-        bool in_server = strcmp(cfg_name(cfg), "server") == 0;
-        const ConfigKey *k = config_key_find(in_server ? config_server_keys : config_keys, opt->name);
         _cleanup_(buffer_done) Buffer why = {};
-        Reading *rd = reading_of(cfg);
+        Target t = target_of(cfg);
+        const ConfigKey *k = config_key_find(t.keys, opt->name);
         int r;
 
         if (!k) {
                 cfg_error(cfg, "no such option '%s'", opt->name);
                 return -1;
         }
-        if (set_before(rd, k, in_server)) {
+        if (set_before(&t, k)) {
                 cfg_error(cfg, "%s is set twice", k->name);
                 return -1;
         }
+        if (t.keys == config_keys)
+                make_way(reading_of(cfg), k, opt, value);
 
-        /* "=" begins the list anew, "+=" finds the element that make_parser() put there */
-        if (k->type == CONFIG_DIRS && opt->nvalues == 1)
-                config_clear_dirs(rd->config);
-        if (k->type == CONFIG_TAGS)
-                replace_old_tag(rd, value);
-
-        r = config_key_set(k, in_server ? (void *) &rd->server : rd->config, value, &why);
+        r = config_key_set(k, t.base, value, &why);
         if (r < 0) {
-                cfg_error(cfg, "%s = \"%s\": %s", k->name, value, r == -ENOMEM ? "out of memory" : why.data);
+                refuse_value(cfg, k, value, r == -ENOMEM ? "out of memory" : why.data);
                 return -1;
         }
 
@@ -142,29 +171,58 @@ static int on_anchor(cfg_t *cfg, cfg_opt_t *opt _unused_, const char *value _unu
         return -1;
 }
 
-static int on_server(cfg_t *cfg, cfg_opt_t *opt) {
-        const char *title = cfg_title(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1));
-        Reading *rd = reading_of(cfg);
-        int r;
+/* Sections begin without a word, so what one is put together in is made ready before the first and behind
+ * each. */
+static int begin_section(Reading *rd) {
+        config_server_done(&rd->server);
+        config_collector_done(&rd->collector);
+        rd->seen_in_section = 0;
+        return config_server_init(&rd->server) < 0 ? -ENOMEM : config_collector_init(&rd->collector);
+}
 
-        if (!rd->server.url) {
-                cfg_error(cfg, "server \"%s\" has no url", title);
-                return -1;
-        }
-
-        replace_old_server(rd, title);
-        r = config_add_server(rd->config, title, rd->server.url);
-        free(TAKE(rd->server.url));
+/* Says what has become of a section, and makes ready for the next. */
+static int end_section(cfg_t *cfg, int r, const Buffer *why) {
+        if (r >= 0)
+                r = begin_section(reading_of(cfg));
         if (r >= 0)
                 return 0;
 
-        cfg_error(cfg, r == -ENOMEM ? "out of memory" :
-                       r == -E2BIG  ? "there are too many servers" :
-                                      "a server has a title, without control characters: server \"main\" {");
+        cfg_error(cfg, "%s",
+                  r == -ENOMEM ? "out of memory" :
+                  r == -E2BIG  ? "there are too many of these sections" :
+                                 why->data);
         return -1;
 }
 
-#define OPTIONS_MAX 66u /* rows that `seen` has bits for, the section of servers, the end */
+static int on_server(cfg_t *cfg, cfg_opt_t *opt) {
+        const char *title = cfg_title(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1));
+        _cleanup_(buffer_done) Buffer why = {};
+        Reading *rd = reading_of(cfg);
+        int r = -ENOMEM;
+
+        rd->server.title = strdup(title);
+        if (rd->server.title) {
+                replace_old_server(rd, title);
+                r = config_take_server(rd->config, &rd->server, &why);
+        }
+        return end_section(cfg, r, &why);
+}
+
+static int on_collector(cfg_t *cfg, cfg_opt_t *opt) {
+        const char *title = cfg_title(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1));
+        _cleanup_(buffer_done) Buffer why = {};
+        Reading *rd = reading_of(cfg);
+        int r = -ENOMEM;
+
+        free(rd->collector.name);
+        rd->collector.name = strdup(title);
+        if (rd->collector.name)
+                r = config_take_collector(rd->config, &rd->collector, &why);
+
+        return end_section(cfg, r, &why);
+}
+
+#define OPTIONS_MAX 67u /* rows that `seen` has bits for, the anchor, two sections, the end */
 
 static cfg_opt_t anchor_option(Reading *rd) {
         return (cfg_opt_t) CFG_SIMPLE_INT(ANCHOR, &rd->anchor);
@@ -181,18 +239,26 @@ static size_t fill_options(cfg_opt_t *options, const ConfigKey *keys, Reading *r
         }
         options[n] = anchor_option(rd);
         options[n++].parsecb = on_anchor;
-        assert(n < OPTIONS_MAX - 1);
+        assert(n < OPTIONS_MAX - 2);
         return n;
 }
 
+static cfg_opt_t section_option(const char *name, cfg_opt_t *options, cfg_validate_callback_t end) {
+        cfg_opt_t o = CFG_SEC(name, options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+
+        o.validcb = end;
+        return o;
+}
+
 static cfg_t *make_parser(Reading *rd) {
-        cfg_opt_t options[OPTIONS_MAX] = {}, server[OPTIONS_MAX] = {};
+        cfg_opt_t options[OPTIONS_MAX] = {}, server[OPTIONS_MAX] = {}, collector[OPTIONS_MAX] = {};
         size_t n = fill_options(options, config_keys, rd);
         cfg_t *cfg;
 
         (void) fill_options(server, config_server_keys, rd);
-        options[n] = (cfg_opt_t) CFG_SEC("server", server, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
-        options[n].validcb = on_server;
+        (void) fill_options(collector, config_collector_keys, rd);
+        options[n++] = section_option("server", server, on_server);
+        options[n] = section_option("collector", collector, on_collector);
 
         cfg = cfg_init(options, CFGF_NONE);
         if (!cfg)
@@ -205,54 +271,6 @@ static cfg_t *make_parser(Reading *rd) {
         return cfg;
 }
 
-/* -- what is done to the text before libconfuse sees it; it ends in a NUL that n does not count -- */
-
-#define NOT_EXPANDED "${...} is not expanded; in a string, write \\${"
-
-static bool begins_comment(const char *text, size_t i) {
-        if (text[i] == '#')
-                return true;
-        if (text[i] != '/')
-                return false;
-
-        /* "//" in the middle of a word is that of a URL */
-        return text[i + 1] == '*' ||
-               (text[i + 1] == '/' && (i == 0 || strchr(" \t\r\n={}(),+*\"'", text[i - 1])));
-}
-
-/* Blanks the comment at *i, keeping its newlines, and goes behind it. Returns what is wrong with it, or
- * NULL. */
-static const char *skip_comment(char *text, size_t *i, size_t n) {
-        bool is_block = text[*i] == '/' && text[*i + 1] == '*';
-        const char *end = is_block ? strstr(text + *i + 2, "*/") : strchr(text + *i, '\n');
-        size_t stop = end ? (size_t) (end - text) + (is_block ? 2 : 0) : n;
-
-        if (is_block && !end)
-                return "this comment has no end";
-
-        for (; *i < stop; (*i)++)
-                if (text[*i] != '\n')
-                        text[*i] = ' ';
-        return NULL;
-}
-
-static const char *skip_string(const char *text, size_t *i, size_t n) {
-        char quote = text[(*i)++];
-
-        for (; *i < n && text[*i] != '\n'; (*i)++) {
-                if (text[*i] == quote) {
-                        (*i)++;
-                        return NULL;
-                }
-                if (text[*i] == '\\' && text[*i + 1] != '\n')
-                        (*i)++;
-                else if (quote == '"' && text[*i] == '$' && text[*i + 1] == '{')
-                        return NOT_EXPANDED;
-        }
-
-        return "this string is not closed in its line";
-}
-
 static int refuse_at(Reading *rd, const char *text, size_t i, const char *cause) {
         size_t line = 1;
 
@@ -262,44 +280,17 @@ static int refuse_at(Reading *rd, const char *text, size_t i, const char *cause)
         return complain(rd, line, cause);
 }
 
-/* Makes the text such that libconfuse reads it as tcollector.conf(5) says, or refuses it. */
-static int prepare(Reading *rd, char *text, size_t n) {
-        const char *nul = memchr(text, '\0', n);
-        size_t opened = 0, depth = 0;
-
-        if (nul)
-                return refuse_at(rd, text, (size_t) (nul - text), "there is a NUL byte in this line");
-
-        for (size_t i = 0; i < n;) {
-                const char *fault = NULL;
-                size_t begin = i;
-
-                if (begins_comment(text, i))
-                        fault = skip_comment(text, &i, n);
-                else if (text[i] == '"' || text[i] == '\'')
-                        fault = skip_string(text, &i, n);
-                else if (text[i] == '$' && text[i + 1] == '{')
-                        fault = NOT_EXPANDED;
-                else
-                        i++;
-                if (fault)
-                        return refuse_at(rd, text, begin, fault);
-
-                if (text[begin] == '{' && depth++ == 0)
-                        opened = begin;
-                if (text[begin] == '}' && depth > 0)
-                        depth--;
-        }
-
-        return depth > 0 ? refuse_at(rd, text, opened, "this { is not closed") : 0;
-}
-
 static int parse(Reading *rd, const char *text) {
-        cfg_t *cfg = make_parser(rd);
-        int r;
+        cfg_t *cfg = NULL;
+        int r = begin_section(rd);
 
-        if (!cfg)
+        if (r >= 0)
+                cfg = make_parser(rd);
+        if (!cfg) {
+                config_server_done(&rd->server);
+                config_collector_done(&rd->collector);
                 return -ENOMEM;
+        }
 
         r = cfg_parse_buf(cfg, text);
         if (r != CFG_SUCCESS)
@@ -309,7 +300,8 @@ static int parse(Reading *rd, const char *text) {
                         config_clear_dirs(rd->config);
 
         (void) cfg_free(cfg); /* also puts the scanner back to its start, wherever an error left it */
-        free(rd->server.url);
+        config_server_done(&rd->server);
+        config_collector_done(&rd->collector);
         return rd->failed ? -EINVAL : 0;
 }
 
@@ -318,15 +310,16 @@ int config_read_text(Config *c, Slice text, const char *path, Buffer *why) {
                 .config = c, .path = path, .why = why, .n_old_tags = c->n_tags, .n_old_servers = c->n_servers
         };
         _cleanup_(buffer_done) Buffer copy = {};
+        const char *fault;
+        size_t at;
         int r;
 
         r = buffer_add(&copy, text);
-        if (r >= 0)
-                r = prepare(&rd, copy.data, copy.n);
-        if (r >= 0)
-                r = parse(&rd, copy.data);
+        if (r < 0)
+                return r;
 
-        return r;
+        fault = config_prepare(copy.data, copy.n, &at);
+        return fault ? refuse_at(&rd, copy.data, at, fault) : parse(&rd, copy.data);
 }
 
 int config_read_file(Config *c, const char *path, Buffer *why) {
@@ -340,56 +333,4 @@ int config_read_file(Config *c, const char *path, Buffer *why) {
         }
 
         return config_read_text(c, buffer_slice(&text), path, why);
-}
-
-static int is_drop_in(const struct dirent *e) {
-        size_t n = strlen(e->d_name);
-
-        return e->d_name[0] != '.' && n > 5 && strcmp(e->d_name + n - 5, ".conf") == 0;
-}
-
-static int compare_names(const struct dirent **a, const struct dirent **b) {
-        return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int read_drop_ins(Config *c, const char *dir, Buffer *why) {
-        struct dirent **entries;
-        int n = scandir(dir, &entries, is_drop_in, compare_names), r = 0;
-
-        if (n < 0 && errno == ENOENT)
-                return 0;
-        if (n < 0) {
-                r = -errno;
-                (void) buffer_addf(why, "%s: %m", dir);
-                return r;
-        }
-
-        for (int i = 0; i < n; i++) {
-                _cleanup_(freep) char *path = NULL;
-
-                if (r >= 0 && asprintf(&path, "%s/%s", dir, entries[i]->d_name) < 0)
-                        r = -ENOMEM;
-                if (r >= 0)
-                        r = config_read_file(c, path, why);
-                free(entries[i]);
-        }
-        free(entries);
-        return r;
-}
-
-int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *why) {
-        _cleanup_(config_freep) Config *c = NULL;
-        int r = config_new(&c);
-
-        if (r >= 0 && file)
-                r = config_read_file(c, file, why);
-        if (r >= 0 && dropin_dir)
-                r = read_drop_ins(c, dropin_dir, why);
-        if (r >= 0)
-                r = config_check(c, why);
-        if (r < 0)
-                return r;
-
-        *ret = TAKE(c);
-        return 0;
 }

@@ -13,9 +13,17 @@ typedef struct ConfigTag {
         char *key, *value;
 } ConfigTag;
 
+/* What is not given is "". */
 typedef struct ConfigServer {
-        char *title; /* of the section: "main" */
-        char *url;   /* port always included: "telnet://tsd1:4242", "telnet://[::1]:4242" */
+        char *title;    /* of the section: "main" */
+        char *url;      /* port and path always included: "telnet://[::1]:4242", "https://h:443/api/put" */
+        char *username; /* without a colon; with it goes one of the passwords, without it none */
+        char *password_file, *password_credential; /* one at most; the file's path is absolute */
+        char *token_file, *token_credential;       /* the same; no user then */
+        char *ca_file, *client_cert, *client_key;
+        char *proxy; /* port always included: "http://proxy:3128" */
+        bool gzip;
+        bool sync;
 } ConfigServer;
 
 /* What a collector's section says of it; where there is none, the defaults. */
@@ -37,6 +45,12 @@ typedef struct ConfigCollector {
         bool align; /* run at multiples of the interval, where it divides a day */
 } ConfigCollector;
 
+typedef enum ConfigPolicy {
+        CONFIG_POLICY_FAILOVER, /* one server at a time */
+        CONFIG_POLICY_SPREAD,   /* each series to one of them */
+        CONFIG_POLICY_MIRROR,   /* everything to each of them */
+} ConfigPolicy;
+
 typedef struct Config {
         ConfigTag *tags; /* as given, "host" not added */
         size_t n_tags;
@@ -44,6 +58,9 @@ typedef struct Config {
         size_t n_servers;
         ConfigCollector *collectors;
         size_t n_collectors;
+        ConfigCollector collector_defaults;
+        char **broken; /* what a file that could not be used was about, or "NAME.conf" it is called */
+        size_t n_broken;
         char **collector_dirs;
         size_t n_collector_dirs;
         char *namespace_prefix; /* "": none */
@@ -51,23 +68,29 @@ typedef struct Config {
         usec_t evict_interval;
         usec_t inactivity; /* a long-running collector without a line for so long is stalled; 0: never */
         usec_t reconnect_interval;
-        uint64_t queue_size; /* bytes */
-        uint64_t max_series; /* per collector */
+        usec_t flush_timeout; /* at the end, how long delivery may stand still */
+        uint64_t queue_size;  /* bytes */
+        uint64_t spool_size;  /* bytes; 0: no spool */
+        uint64_t max_series;  /* per collector */
         uint64_t max_tags;
+        char *spool_dir;            /* an absolute path */
+        unsigned policy;            /* a ConfigPolicy */
+        unsigned replace_bad_chars; /* bad_chars: 0 reject, 1 replace */
         bool dedup_only_zero;
         bool self_stats;
-        bool replace_bad_chars; /* bad_chars = "replace" */
+        bool remove_inactive; /* a stalled collector is stopped for good */
 } Config;
 
 #define CONFIG_FILE_MAX (1024u * 1024) /* bytes; a longer configuration file is refused */
-#define CONFIG_LIST_MAX 256u           /* tags, servers, folders of collectors: at most so many of each */
+#define CONFIG_LIST_MAX 256u           /* tags, servers, folders, variables: at most so many of each */
+#define CONFIG_COLLECTORS_MAX 4096u    /* sections about collectors */
 
 int config_new(Config **ret);   /* every setting at its default; -ENOMEM */
 Config *config_free(Config *c); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Config *, config_free);
 
-/* Reads one file over what `c` holds: scalars are replaced, tags and servers are added to; one with the key
- * or title of an earlier file's takes its place.
+/* Reads one file over what `c` holds: scalars are replaced, tags, servers and collectors are added to; one
+ * with the key or title of an earlier file's takes its place whole.
  * 0; -ENOENT and the like: it cannot be read; -EINVAL: `why` has "FILE:LINE: cause". On failure `c` may be
  * half changed: throw it away. */
 int config_read_file(Config *c, const char *path, Buffer *why);
@@ -80,10 +103,10 @@ int config_read_text(Config *c, Slice text, const char *path, Buffer *why);
  * config_check(), with the cause in `why`. */
 int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *why);
 
-/* The same for a program that goes on without what is broken: a file that cannot be used is told to
- * `complain` ("FILE:LINE: cause") and leaves nothing behind, but the collectors it is about (it names them
- * in a section's title, or is called as one of them) are not enabled, as nobody knows what it meant to say
- * of them. 0, -ENOMEM. */
+/* The same for a program that goes on without what is broken, and `file` need not exist: a file that cannot
+ * be used is told to `complain` ("FILE:LINE: cause") and leaves nothing behind, but the collectors it is
+ * about (it names them in a section's title, or is called as one of them) are not enabled, as nobody knows
+ * what it meant to say of them. 0, -ENOMEM. */
 typedef void (*ConfigComplaint)(void *userdata, const char *what);
 int config_load_what_is_good(Config **ret, const char *file, const char *dropin_dir,
                              ConfigComplaint complain, void *userdata);
@@ -97,8 +120,8 @@ int config_set(Config *c, const char *key, const char *text, Buffer *why);
 /* Adds a tag. -EINVAL: no K=V, or a character outside the set; -EEXIST: that key is there already;
  * -E2BIG. */
 int config_add_tag(Config *c, const char *text);
-/* -EINVAL: no title, no URL of a known scheme, or one with more than host and port; -EPROTONOSUPPORT: its
- * scheme is known and not supported yet; -EEXIST: that title is there already; -E2BIG: CONFIG_LIST_MAX. */
+/* -EINVAL: no title, or no URL that can be used; -EEXIST: that title is there already; -E2BIG:
+ * CONFIG_LIST_MAX. */
 int config_add_server(Config *c, const char *title, const char *url);
 int config_add_dir(Config *c, const char *path); /* -EINVAL: no absolute path; -E2BIG */
 
@@ -107,8 +130,8 @@ bool config_remove_server(Config *c, const char *title); /* was there one? */
 void config_clear_servers(Config *c);
 void config_clear_dirs(Config *c);
 
-/* What no single setting can tell: evict_interval beyond dedup_interval, the number of tags. 0, or -EINVAL
- * with the cause in `why`. */
+/* What no single setting can tell: evict_interval beyond dedup_interval, the number of tags, each
+ * collector's included. 0, or -EINVAL with the cause in `why`. */
 int config_check(const Config *c, Buffer *why);
 
 /* Writes it as a configuration file that config_read_file() reads back. */

@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 
 #include "conf/discover.h"
+#include "conf/text.h"
 
 #define INTERVAL_MAX_SEC (365u * 86400)
 #define ITEMS_MAX 4096u /* as many as systemd keeps descriptors for, see FileDescriptorStoreMax= */
@@ -104,13 +105,6 @@ static int insert(Search *s, size_t place, Found *f) {
         s->found[place] = TAKE(*f);
         s->n++;
         return 0;
-}
-
-static bool has_control(const char *s) {
-        while (*s && (unsigned char) *s >= 0x20 && *s != 0x7f)
-                s++;
-
-        return *s != '\0';
 }
 
 static bool is_null_device(const struct stat *st) {

@@ -5,6 +5,7 @@
  * - what was taken is within the bounds of the table, is written and read back, and then is the same. */
 
 #include "conf/config-table.h"
+#include "conf/config-url.h"
 #include "fuzz/fuzz.h"
 
 static size_t count_lines(Slice text) {
@@ -29,14 +30,42 @@ static void check_refusal(Slice text, Slice why) {
         check(why.n > 1);
 }
 
+static void check_server(const ConfigServer *s) {
+        const char *host = strstr(s->url, "://") + 3;
+
+        check(config_url_flags(s->url) != 0 || strncmp(s->url, "telnet://", 9) == 0);
+        check(strchr(host, ':') && !strpbrk(s->url, "@?# "));
+        check(!strchr(host, '/') == !(config_url_flags(s->url) & URL_HTTP));
+        check(!s->username[0] || s->password_file[0] || s->password_credential[0]);
+        check(s->password_file[0] == '/' || !s->password_file[0]);
+        check(!strchr(s->token_credential, '/') && !strchr(s->proxy, '@'));
+}
+
+static void check_collector(const Config *c, const ConfigCollector *s) {
+        check(config_collector(c, s->name) == s);
+        check(s->name[0] && s->name[0] != '.' && !strchr(s->name, '/'));
+        check(s->interval <= 604800 || s->interval == UINT64_MAX);
+        check(s->cpu_quota <= 10000 && s->tasks_max >= 1 && s->memory_max >= 1 << 20);
+        check(s->inactivity <= 365 * 86400 * USEC_PER_SEC || s->inactivity == USEC_INFINITY);
+        check(s->retry >= USEC_PER_SEC && strlen(s->user) <= 31);
+        check(s->n_tags <= CONFIG_LIST_MAX && s->n_environment <= CONFIG_LIST_MAX);
+        for (size_t i = 0; i < s->n_environment; i++)
+                check(strchr(s->environment[i], '=') && !strchr(s->environment[i], '\n'));
+}
+
 static void check_bounds(const Config *c) {
         check(c->n_tags <= CONFIG_LIST_MAX && c->n_servers <= CONFIG_LIST_MAX);
         check(c->n_collector_dirs <= CONFIG_LIST_MAX);
         check(c->max_tags >= 1 && c->max_tags <= 64);
         check(c->queue_size >= 65536);
         check(c->dedup_interval <= 365 * 86400 * USEC_PER_SEC);
+        check(c->policy <= CONFIG_POLICY_MIRROR && c->replace_bad_chars <= 1);
+        check(c->spool_dir[0] == '/' && c->flush_timeout <= 86400 * USEC_PER_SEC);
         for (size_t i = 0; i < c->n_servers; i++)
-                check(strncmp(c->servers[i].url, "telnet://", 9) == 0);
+                check_server(c->servers + i);
+        check(c->n_collectors <= CONFIG_COLLECTORS_MAX);
+        for (size_t i = 0; i < c->n_collectors; i++)
+                check_collector(c, c->collectors + i);
         for (size_t i = 0; i < c->n_collector_dirs; i++)
                 check(c->collector_dirs[i][0] == '/');
 }
