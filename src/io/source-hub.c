@@ -215,6 +215,33 @@ bool source_hub_drain(SourceHub *h) {
         return clean;
 }
 
+/* Looks at one source, and notes what it finds. false: it should have been served since the last look. */
+static bool source_progresses(Source *s) {
+        bool was = s->unserved;
+
+        s->unserved = source_has_news(s);
+        if (s->unserved && s->state == SOURCE_ARMED && s->left > 0)
+                source_set_state(s, SOURCE_DUE); /* its edge may never come */
+
+        return !was || !s->unserved;
+}
+
+bool source_hub_progresses(SourceHub *h) {
+        /* The armed ones last, as some of them move. */
+        static const SourceState served[] = { SOURCE_DUE, SOURCE_GATHERING, SOURCE_ARMED };
+        bool all = true;
+        Source *next;
+
+        for (size_t i = 0; i < ELEMENTSOF(served); i++)
+                for (Source *s = TAILQ_FIRST(&h->lists[served[i]]); s; s = next) {
+                        next = TAILQ_NEXT(s, list);
+                        all = source_progresses(s) && all;
+                }
+
+        hub_schedule(h);
+        return all;
+}
+
 void source_hub_add(SourceHub *h, Source *s) {
         s->state = SOURCE_DUE;
         TAILQ_INSERT_TAIL(&h->lists[SOURCE_DUE], s, list);

@@ -79,6 +79,7 @@ struct Source {
         bool dead;       /* freed by its own callback: goes when that returns */
         bool hangup;     /* SOURCE_PIPE: nobody can write any more */
         bool discarding; /* in an over-long line */
+        bool unserved; /* had something new when source_hub_progresses() looked, and was not served since */
 
         size_t size;  /* of the pipe, bytes */
         size_t holds; /* half a line of so many bytes may fill it */
@@ -94,7 +95,8 @@ struct Source {
 
 /* Serves one source: at least one chunk, about `budget` bytes. */
 Served source_serve(Source *s, size_t budget);
-size_t source_survey(Source *s); /* notices a hang-up; returns the bytes it holds now */
+size_t source_survey(Source *s);       /* notices a hang-up; returns the bytes it holds now */
+bool source_has_news(const Source *s); /* looks: something that is not known to be half a line */
 void source_destroy(Source *s);
 size_t pipe_grow(int fd, size_t size); /* as far as is permitted; returns the size it has then */
 

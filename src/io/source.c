@@ -13,6 +13,9 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "io/source-internal.h"
 
 size_t pipe_grow(int fd, size_t size) {
@@ -51,6 +54,15 @@ size_t source_survey(Source *s) {
                 s->hangup = true;
 
         return pipe_available(s);
+}
+
+bool source_has_news(const Source *s) {
+        struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+        if (s->is_pipe)
+                return pipe_available(s) != s->left;
+
+        return s->carry_refused || poll(&p, 1, 0) > 0;
 }
 
 /* Copies up to `max` bytes from the front of the pipe to `to`; they stay in it. */
@@ -137,43 +149,9 @@ static size_t whole_lines(Slice s) {
         }
 }
 
-static size_t source_discard(Source *s, Slice rest) {
-        const char *newline = memchr(rest.p, '\n', rest.n);
-
-        s->discarding = !newline;
-        return newline ? (size_t) (newline + 1 - rest.p) : rest.n;
-}
-
 static void source_too_long(Source *s, Slice beginning) {
         s->discarding = true; /* before the callback, which may want to note it */
         s->ops->too_long(s->userdata, beginning);
-}
-
-/* Makes one step through `rest`. The bytes done with, 0: it is half a line, or was refused. */
-static size_t source_step(Source *s, Slice rest, bool *ret_refused) {
-        size_t n, taken;
-
-        if (s->discarding)
-                return source_discard(s, rest);
-
-        n = whole_lines(rest);
-        if (n == 0) {
-                if (rest.n <= POINT_RAW_MAX)
-                        return 0;
-
-                source_too_long(s, (Slice) { rest.p, POINT_RAW_MAX });
-                return source_discard(s, rest);
-        }
-
-        taken = s->ops->lines(s->userdata, (Slice) { rest.p, n });
-        assert(taken <= n && (taken == 0 || rest.p[taken - 1] == '\n'));
-        *ret_refused = taken < n;
-        if (taken > 0) {
-                s->took = true;
-                (void) sd_event_now(s->hub->event, CLOCK_MONOTONIC, &s->last_line);
-        }
-
-        return taken;
 }
 
 static void source_consume(Source *s, size_t n) {
@@ -185,6 +163,58 @@ static void source_consume(Source *s, size_t n) {
         assert(carried == s->carry_n); /* what is carried has no newline: it goes as a whole */
         s->carry_n = 0;
         pipe_consume(s, n - carried);
+}
+
+static void source_taken(Source *s) {
+        if (s->ops->taken && !s->dead)
+                s->ops->taken(s->userdata);
+}
+
+/* The bytes taken of these whole lines. */
+static size_t source_offer(Source *s, Slice lines, bool *ret_refused) {
+        size_t taken = s->ops->lines(s->userdata, lines);
+
+        assert(taken <= lines.n && (taken == 0 || lines.p[taken - 1] == '\n'));
+        *ret_refused = taken < lines.n;
+        if (taken == 0)
+                return 0;
+
+        s->took = true;
+        (void) sd_event_now(s->hub->event, CLOCK_MONOTONIC, &s->last_line);
+        source_consume(s, taken);
+        source_taken(s);
+        return taken;
+}
+
+/* The newline of an over-long line goes last, when the owner knows that the line has ended: whatever moment
+ * a kill comes at, no process discards the line behind it. */
+static size_t source_discard(Source *s, Slice rest) {
+        const char *newline = memchr(rest.p, '\n', rest.n);
+        size_t n = newline ? (size_t) (newline - rest.p) : rest.n;
+
+        source_consume(s, n);
+        if (!newline)
+                return n;
+
+        s->discarding = false;
+        source_taken(s);
+        source_consume(s, 1);
+        return n + 1;
+}
+
+/* Makes one step through `rest`. The bytes done with, 0: it is half a line, or was refused. */
+static size_t source_step(Source *s, Slice rest, bool *ret_refused) {
+        size_t n = s->discarding ? 0 : whole_lines(rest);
+
+        if (n > 0)
+                return source_offer(s, (Slice) { rest.p, n }, ret_refused);
+        if (!s->discarding) {
+                if (rest.n <= POINT_RAW_MAX)
+                        return 0;
+                source_too_long(s, (Slice) { rest.p, POINT_RAW_MAX });
+        }
+
+        return source_discard(s, rest);
 }
 
 /* Moves half a line out of the pipe. Without memory for it, it ends as an over-long one does. */
@@ -228,7 +258,6 @@ static size_t source_take(Source *s, Slice chunk, bool more, bool *ret_refused) 
                 if (n == 0)
                         break;
 
-                source_consume(s, n);
                 rest = (Slice) { rest.p + n, rest.n - n };
         }
 
@@ -282,7 +311,7 @@ Served source_serve(Source *s, size_t budget) {
         assert(!h->current); /* not from within a callback */
 
         h->current = s;
-        s->took = false;
+        s->took = s->unserved = false;
         served = source_serve_chunks(s, budget);
         h->current = NULL;
 
@@ -350,6 +379,20 @@ Source *source_free(Source *s) {
         return NULL;
 }
 
+bool source_finish(Source *s, size_t n, uint64_t checksum) {
+        char *p = s->hub->chunk;
+
+        assert(!s->hub->current && s->left == 0 && s->carry_n == 0);
+
+        if (!s->is_pipe || n == 0 || n > SOURCE_CHUNK)
+                return false;
+        if (pipe_peek(s, p, n) < n || XXH3_64bits(p, n) != checksum)
+                return false;
+
+        pipe_consume(s, n);
+        return true;
+}
+
 int source_fd(const Source *s) {
         return s->fd;
 }
@@ -360,6 +403,10 @@ usec_t source_last_line(const Source *s) {
 
 bool source_is_blocked(const Source *s) {
         return s->state == SOURCE_BLOCKED;
+}
+
+bool source_is_idle(const Source *s) {
+        return !s->carry_refused && !source_has_news(s);
 }
 
 bool source_is_discarding(const Source *s) {

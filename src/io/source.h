@@ -38,7 +38,10 @@ typedef struct SourceOps {
         void (*too_long)(void *userdata, Slice beginning);
 
         /* Optional: what the last lines() took has now left the pipe. A kill in between makes the next
-         * process see it again, unless it is told with source_finish(). */
+         * process see it again, unless it is told with source_finish(). Also called at the end of an
+         * over-long line: all of it but its newline, which goes next, has left the pipe, and the source is
+         * not discarding any more. So a kill there leaves an empty line behind, and takes none away. Where
+         * lines() or too_long() has freed the source it is not called. */
         void (*taken)(void *userdata);
 
         /* SOURCE_PIPE only: no writer is left and every line has been taken. `rest` is the half line behind
@@ -76,13 +79,14 @@ Source *source_free(Source *s);
 DEFINE_CLEANUP(Source *, source_free);
 
 /* Takes `n` bytes out of a pipe if it begins with bytes of that checksum (XXH3_64bits): what a process that
- * was killed had taken in but not yet consumed. false: it does not, nothing was taken. Before the source's
- * first turn. */
+ * was killed had taken in but not yet consumed. false: it does not, nothing was taken; nor can it where half
+ * a line had moved into memory. Before the source's first turn. */
 bool source_finish(Source *s, size_t n, uint64_t checksum);
 
 int source_fd(const Source *s);           /* borrowed */
 usec_t source_last_line(const Source *s); /* CLOCK_MONOTONIC of the last line taken; 0: none yet */
 bool source_is_blocked(const Source *s);  /* refused, not offered again yet: its silence is not its own */
+bool source_is_idle(const Source *s);     /* looks: nothing is left in its pipe but half a line */
 size_t source_pipe_size(const Source *s); /* bytes; 0: no pipe */
 
 /* Is it in the middle of an over-long line? Already true in too_long(), when nothing of that line is

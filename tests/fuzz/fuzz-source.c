@@ -23,6 +23,7 @@ typedef struct Fuzz {
         size_t room; /* of the queue */
         Buffer written, lines, rest;
         unsigned n_too_long, n_ends;
+        bool taking, skipping; /* until taken() */
 } Fuzz;
 
 static size_t on_lines(void *userdata, Slice lines) {
@@ -30,18 +31,29 @@ static size_t on_lines(void *userdata, Slice lines) {
         size_t n = MIN(lines.n, f->room);
         const char *newline = n > 0 ? memrchr(lines.p, '\n', n) : NULL;
 
+        check(!f->taking && !f->skipping);
         check(lines.n > 0 && lines.p[lines.n - 1] == '\n');
         n = newline ? (size_t) (newline + 1 - lines.p) : 0;
         f->room -= f->room == SIZE_MAX ? 0 : n;
         check(buffer_add(&f->lines, (Slice) { lines.p, n }) == 0);
+        f->taking = n > 0;
         return n;
 }
 
 static void on_too_long(void *userdata, Slice beginning) {
         Fuzz *f = userdata;
 
+        check(!f->taking && !f->skipping);
         check(beginning.n == POINT_RAW_MAX);
         f->n_too_long++;
+        f->skipping = true;
+}
+
+static void on_taken(void *userdata) {
+        Fuzz *f = userdata;
+
+        check(f->taking != f->skipping && !source_is_discarding(f->source));
+        f->taking = f->skipping = false;
 }
 
 static void on_end(void *userdata, Slice rest) {
@@ -51,7 +63,12 @@ static void on_end(void *userdata, Slice rest) {
         check(buffer_add(&f->rest, rest) == 0);
 }
 
-static const SourceOps ops = { .lines = on_lines, .too_long = on_too_long, .end = on_end };
+static const SourceOps ops = {
+        .lines = on_lines,
+        .too_long = on_too_long,
+        .taken = on_taken,
+        .end = on_end,
+};
 
 static void settle(Fuzz *f) {
         for (;;) {
@@ -174,6 +191,7 @@ static void compare(const Fuzz *f) {
         check(slice_equal(buffer_slice(&f->rest), rest));
         check(f->n_too_long == n_too_long);
         check(f->n_ends == 1);
+        check(!f->taking && f->skipping == source_is_discarding(f->source));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
