@@ -11,9 +11,12 @@
 
 typedef struct Skips Skips;
 
-int skips_new(Skips **ret);          /* -errno of memfd_create(2), ftruncate(2), mmap(2) */
-int skips_open(Skips **ret, int fd); /* taken on success only; -EBADMSG: it is none, or of another layout */
-Skips *skips_free(Skips *s);         /* NULL-safe, returns NULL */
+int skips_new(Skips **ret); /* -errno of memfd_create(2), ftruncate(2), mmap(2) */
+
+/* `fd` is taken on success only. -EBADMSG: it is no memfd sealed against shrinking and growing, or has
+ * another magic, layout or size; -errno of fstat(2), mmap(2). */
+int skips_open(Skips **ret, int fd);
+Skips *skips_free(Skips *s); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Skips *, skips_free);
 
 int skips_fd(const Skips *s);                          /* borrowed */
