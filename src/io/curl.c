@@ -7,8 +7,11 @@
  * The watches are kept in a list, as libcurl cannot be asked for them. It ends a watch before it closes the
  * descriptor, so none outlives its file. */
 
-#include "io/curl.h"
+#include <stdio.h>
+#include <string.h>
+
 #include "basic/dl.h"
+#include "io/curl.h"
 
 typedef struct CurlWatch CurlWatch;
 
@@ -34,6 +37,7 @@ struct CurlJob {
         void *userdata;
         bool added;
         char error[CURL_ERROR_SIZE];
+        char why[2 * CURL_ERROR_SIZE];
 };
 
 #define SYMBOL(f) \
@@ -273,7 +277,15 @@ CURL *curl_job_easy(const CurlJob *j) {
         return j->easy;
 }
 
+const CurlApi *curl_job_api(const CurlJob *j) {
+        return &j->glue->api;
+}
+
 int curl_job_start(CurlJob *j) {
+        if (j->added)
+                (void) j->glue->api.multi_remove_handle(j->glue->multi, j->easy);
+        j->added = false;
+        j->error[0] = '\0';
         if (j->glue->api.multi_add_handle(j->glue->multi, j->easy) != CURLM_OK)
                 return -EIO;
 
@@ -307,6 +319,40 @@ int curl_job_errno(const CurlJob *j, CURLcode code) {
         return -EIO;
 }
 
-const char *curl_job_why(const CurlJob *j, CURLcode code) {
-        return j->error[0] ? j->error : j->glue->api.easy_strerror(code);
+/* "Failed to connect to tsd1 port 4242 after 12 ms: ...": how long it took makes each failure look like
+ * another one. */
+static void without_time(char *text) {
+        char *begin = strstr(text, " after "), *end;
+
+        if (!begin)
+                return;
+
+        end = begin + strlen(" after ");
+        end += strspn(end, "0123456789");
+        if (strncmp(end, " milliseconds", strlen(" milliseconds")) == 0)
+                end += strlen(" milliseconds");
+        else if (strncmp(end, " ms", strlen(" ms")) == 0)
+                end += strlen(" ms");
+        else
+                return;
+
+        memmove(begin, end, strlen(end) + 1);
+}
+
+const char *curl_job_why(CurlJob *j, CURLcode code) {
+        const char *text = j->error[0] ? j->error : j->glue->api.easy_strerror(code);
+        const char *error = NULL;
+        long number = 0;
+
+        if (j->glue->api.easy_getinfo(j->easy, CURLINFO_OS_ERRNO, &number) == CURLE_OK && number > 0)
+                error = strerrordesc_np((int) number);
+
+        /* A time-out has no errno of its own, only one left over. */
+        if (!error || strstr(text, error) || code == CURLE_OPERATION_TIMEDOUT)
+                (void) snprintf(j->why, sizeof(j->why), "%s", text);
+        else
+                (void) snprintf(j->why, sizeof(j->why), "%s (%s)", text, error);
+
+        without_time(j->why);
+        return j->why;
 }

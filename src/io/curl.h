@@ -5,7 +5,8 @@
  * resolution, connecting and transfers never block. libcurl is loaded by the first curl_glue_new(); only its
  * header is needed to build, and its functions are called through CurlApi.
  *
- * A CurlJob is one easy handle, in the multi handle from curl_job_start() to curl_job_free(). */
+ * A CurlJob is one easy handle, in the multi handle from curl_job_start() on. Connections belong to the
+ * multi handle: a job that is started again, or another one, goes on with them. */
 
 #include <curl/curl.h>
 #include <systemd/sd-event.h>
@@ -55,11 +56,15 @@ CurlJob *curl_job_free(CurlJob *j); /* drops the transfer and the connection; NU
 DEFINE_CLEANUP(CurlJob *, curl_job_free);
 
 CURL *curl_job_easy(const CurlJob *j);
-int curl_job_start(CurlJob *j); /* 0: done() will be called, never from in here; -EIO: libcurl refuses it */
+const CurlApi *curl_job_api(const CurlJob *j);
+
+/* 0: done() will be called, never from in here; -EIO: libcurl refuses it. May be called again after done(),
+ * or to begin anew. */
+int curl_job_start(CurlJob *j);
 
 /* Ends libcurl's own watch on a connection the caller is going to watch (CURLOPT_CONNECT_ONLY): epoll takes
  * a descriptor once only. */
 void curl_job_take_socket(CurlJob *j, int fd);
 
-int curl_job_errno(const CurlJob *j, CURLcode code);       /* a negative errno for `code` */
-const char *curl_job_why(const CurlJob *j, CURLcode code); /* in words; borrowed from the job */
+int curl_job_errno(const CurlJob *j, CURLcode code); /* a negative errno for `code` */
+const char *curl_job_why(CurlJob *j, CURLcode code); /* in words, with the errno's; borrowed from the job */

@@ -5,11 +5,13 @@
 
 #include "basic/ratelimit.h"
 #include "io/sender-ops.h"
+#include "io/sender-server.h"
 
 #define SENDER_WHY_MAX 256
 
 typedef struct SenderTarget {
         const SenderOps *ops;
+        SenderServer server;
         char *url; /* as people read it */
         void *memory;
         SenderStats stats;

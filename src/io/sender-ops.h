@@ -9,9 +9,11 @@
 /* One connection. A protocol's object begins with this. */
 typedef struct Link {
         const SenderOps *ops;
-        Sender *sender;  /* borrowed */
-        const char *url; /* as people read it; borrowed */
-        bool confirmed;  /* set by the protocol: its proof is the server's own answer */
+        Sender *sender;             /* borrowed */
+        const char *url;            /* as people read it; borrowed */
+        const SenderServer *server; /* borrowed */
+        bool confirmed;             /* set by the protocol: its proof is the server's own answer */
+        usec_t retry_after;         /* the same: the server wants to be left alone for so long */
 } Link;
 
 struct SenderOps {
@@ -25,6 +27,9 @@ struct SenderOps {
 };
 
 extern const SenderOps sender_telnet_ops;
+extern const SenderOps sender_telnets_ops;
+extern const SenderOps sender_http_ops;
+extern const SenderOps sender_https_ops;
 extern const SenderOps sender_stdout_ops;
 
 /* -- what a protocol calls -- */

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 
+#include "io/sender-server.h"
 #include "io/telnet-internal.h"
 
 #define DEFAULT_PORT 4242L
@@ -77,9 +78,14 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 
 static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t revents, void *userdata) {
         Telnet *t = userdata;
+        int more = 1;
 
-        if ((revents & ~EPOLLOUT) && telnet_receive(t) == 0 && !t->lost && (revents & (EPOLLERR | EPOLLHUP)))
+        if (revents & ~EPOLLOUT)
+                more = telnet_receive(t);
+        if (more == 0 && !t->lost && (revents & (EPOLLERR | EPOLLHUP)))
                 telnet_lost(t, -ECONNRESET, "the connection broke");
+        if (more > 0 && t->tls && (revents & EPOLLIN))
+                telnet_set_deadline(t, TELNET_MORE, telnet_now());
         if (!t->lost)
                 telnet_send(t);
 
@@ -129,29 +135,41 @@ static bool has_port(const char *authority) {
         return strchr(bracket ? bracket : authority, ':');
 }
 
-static int telnet_set_options(Telnet *t) {
-        const char *authority = t->link.url + strlen("telnet:");
-        usec_t timeout = sender_config(t->link.sender)->connect_timeout;
-        CURL *easy = curl_job_easy(t->job);
-        const CurlApi *api = t->api;
-        char url[URL_MAX];
+/* libcurl is told an HTTP address, of which it only makes the connection. */
+static int telnet_url(const Telnet *t, char url[static URL_MAX]) {
+        const char *authority = strchr(t->link.url, ':') + 1;
         int n;
 
         authority += strspn(authority, "/");
-        n = snprintf(url, sizeof(url), "http://%s", authority);
-        if (n < 0 || (size_t) n >= sizeof(url))
+        n = snprintf(url, URL_MAX, "%s://%s", t->tls ? "https" : "http", authority);
+        if (n < 0 || n >= URL_MAX)
                 return -ENAMETOOLONG;
-
-        if (api->easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK ||
-            api->easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L) != CURLE_OK ||
-            api->easy_setopt(easy, CURLOPT_NOPROXY, "*") != CURLE_OK || /* whatever $http_proxy says */
-            api->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) != CURLE_OK ||
-            api->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) (timeout / USEC_PER_MSEC)) != CURLE_OK)
-                return -EINVAL;
-        if (!has_port(authority) && api->easy_setopt(easy, CURLOPT_PORT, DEFAULT_PORT) != CURLE_OK)
+        if (!has_port(authority) &&
+            t->api->easy_setopt(curl_job_easy(t->job), CURLOPT_PORT, DEFAULT_PORT) != CURLE_OK)
                 return -EINVAL;
 
         return 0;
+}
+
+static int telnet_set_options(Telnet *t) {
+        CURL *easy = curl_job_easy(t->job);
+        const CurlApi *api = t->api;
+        char url[URL_MAX];
+        int r;
+
+        r = telnet_url(t, url);
+        if (r < 0)
+                return r;
+
+        /* Not ALPN: behind it no HTTP is spoken. */
+        if (api->easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK ||
+            api->easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L) != CURLE_OK ||
+            api->easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L) != CURLE_OK ||
+            api->easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L) != CURLE_OK)
+                return -EINVAL;
+
+        return sender_server_set_options(t->link.server, t->job,
+                                         sender_config(t->link.sender)->connect_timeout);
 }
 
 static int add_timer(Telnet *t) {
@@ -180,6 +198,11 @@ static int telnet_start(Link *l) {
         t->pause = TELNET_PAUSE_MIN;
         for (size_t i = 0; i < _TELNET_DEADLINE_MAX; i++)
                 t->deadlines[i] = USEC_INFINITY;
+
+        t->tls = l->ops == &sender_telnets_ops;
+        t->stage = t->tls ? malloc(TELNET_STAGE_MAX) : NULL;
+        if (t->tls && !t->stage)
+                return -ENOMEM;
 
         r = add_timer(t);
         if (r < 0)
@@ -213,10 +236,20 @@ static void telnet_stop(Link *l) {
         t->io = sd_event_source_disable_unref(t->io);
         t->timer = sd_event_source_disable_unref(t->timer);
         t->job = curl_job_free(t->job);
+        free(TAKE(t->stage));
 }
 
 const SenderOps sender_telnet_ops = {
         .scheme = "telnet",
+        .object_size = sizeof(Telnet),
+        .memory_size = sizeof(TelnetMemory),
+        .start = telnet_start,
+        .kick = telnet_kick,
+        .stop = telnet_stop,
+};
+
+const SenderOps sender_telnets_ops = {
+        .scheme = "telnets",
         .object_size = sizeof(Telnet),
         .memory_size = sizeof(TelnetMemory),
         .start = telnet_start,

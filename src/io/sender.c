@@ -20,7 +20,9 @@
 #include "basic/log.h"
 #include "io/sender-internal.h"
 
-static const SenderOps *const sender_ops[] = { &sender_telnet_ops, &sender_stdout_ops };
+static const SenderOps *const sender_ops[] = {
+        &sender_telnet_ops, &sender_telnets_ops, &sender_http_ops, &sender_https_ops, &sender_stdout_ops,
+};
 
 static const SenderOps *find_ops(const char *url) {
         for (size_t i = 0; i < ELEMENTSOF(sender_ops); i++) {
@@ -90,7 +92,7 @@ static void sender_connect(Sender *s) {
                 return;
         }
 
-        *s->link = (Link) { .ops = server->ops, .sender = s, .url = server->url };
+        *s->link = (Link) { .ops = server->ops, .sender = s, .url = server->url, .server = &server->server };
         s->state = SENDER_CONNECTING;
         r = server->ops->start(s->link);
         if (r < 0)
@@ -132,7 +134,7 @@ static void log_loss(Sender *s, SenderTarget *server, usec_t wait) {
 
 static void sender_lose(Sender *s) {
         SenderTarget *server = sender_current(s);
-        usec_t wait = 0;
+        usec_t wait = 0, least = s->link ? s->link->retry_after : 0;
 
         sender_unlink(s);
         server->stats.errors++;
@@ -143,7 +145,7 @@ static void sender_lose(Sender *s) {
                 for (size_t i = 0; i < s->n_servers; i++)
                         s->servers[i].failed = false;
 
-                wait = backoff_next(&s->backoff, random_u64());
+                wait = MAX(backoff_next(&s->backoff, random_u64()), least);
                 s->retry_at = clock_usec(CLOCK_MONOTONIC) + wait;
                 s->state = SENDER_WAITING;
                 sender_timer(s, s->retry_at);
@@ -239,6 +241,10 @@ static int add_servers(Sender *s, const SenderConfig *config) {
 
         for (size_t i = 0; i < config->n_servers; i++) {
                 SenderTarget *server = &s->servers[s->n_servers++];
+                int r = sender_server_copy(&server->server, &config->servers[i]);
+
+                if (r < 0)
+                        return r;
 
                 server->ops = find_ops(config->servers[i].url);
                 if (!server->ops)
@@ -316,6 +322,7 @@ Sender *sender_free(Sender *s) {
         (void) sd_event_source_disable_unref(s->turn);
         (void) sd_event_source_disable_unref(s->timer);
         for (size_t i = 0; i < s->n_servers; i++) {
+                sender_server_done(&s->servers[i].server);
                 free(s->servers[i].url);
                 free(s->servers[i].memory);
         }
@@ -330,6 +337,15 @@ void sender_kick(Sender *s) {
         if ((s->state == SENDER_IDLE && sender_has_more(s)) ||
             (s->state == SENDER_CONNECTED && ring_head(s->ring) != s->seen))
                 sender_turn(s);
+}
+
+void sender_retry(Sender *s) {
+        if (s->state != SENDER_WAITING)
+                return;
+
+        s->state = SENDER_IDLE;
+        sender_timer(s, USEC_INFINITY);
+        sender_turn(s);
 }
 
 bool sender_is_drained(const Sender *s) {

@@ -20,12 +20,20 @@
 typedef struct Sender Sender;
 typedef struct SenderOps SenderOps; /* io/sender-ops.h */
 
+/* Of the strings, NULL or "" is none. */
 typedef struct SenderServer {
-        const char *url; /* "telnet://host:4242", "telnet://[::1]:4242"; shown in logs and the status */
+        const char *url; /* "telnet://[::1]:4242", "https://host/api/put"; shown in logs and the status */
+        const char *username, *password; /* http, https */
+        const char *token;               /* the same: a bearer token, in place of them */
+        const char *ca_file;             /* telnets, https: in place of the system's */
+        const char *client_cert, *client_key;
+        const char *proxy; /* "http://proxy:3128"; what $http_proxy says does not count */
+        bool gzip;         /* http, https: compress, where there is libdeflate */
+        bool sync;         /* the same: the answer is to wait until the points are stored */
 } SenderServer;
 
 typedef struct SenderConfig {
-        const SenderServer *servers; /* copied */
+        const SenderServer *servers; /* copied, strings too */
         size_t n_servers;            /* at least 1 */
         usec_t reconnect_interval;   /* microseconds: a healthy connection is made anew after it; 0: never */
         usec_t probe_timeout;        /* silent for this long after `version`: it never answers; 0: 2 s */
@@ -61,14 +69,15 @@ typedef struct SenderStatus {
 } SenderStatus;
 
 /* Every url must begin with the scheme of a known SenderOps: "telnet://host:4242", "stdout:".
- * -EPROTONOSUPPORT: one does not. The events come from the loop, never from a function called here; they
- * must not free the sender. The process is to ignore SIGPIPE. */
+ * -EPROTONOSUPPORT: one does not; -EINVAL: one names a user. The events come from the loop, never from a
+ * function called here; they must not free the sender. The process is to ignore SIGPIPE. */
 int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const SenderConfig *config,
                const SenderEvents *events, void *userdata);
 Sender *sender_free(Sender *s); /* NULL-safe, returns NULL; what was not proven stays in the ring */
 DEFINE_CLEANUP(Sender *, sender_free);
 
 void sender_kick(Sender *s);             /* lines have been committed to the ring */
+void sender_retry(Sender *s);            /* does not wait any longer, where it is backing off */
 bool sender_is_drained(const Sender *s); /* all that was committed is acknowledged */
 SenderStatus sender_status(const Sender *s);
 

@@ -19,6 +19,8 @@
 
 #define TELNET_HELD_MAX 5u
 
+#define TELNET_STAGE_MAX ((size_t) 16 << 10) /* a TLS record's worth */
+
 /* Of one server, over all its connections. */
 typedef struct TelnetMemory {
         bool answers;     /* it has, once */
@@ -32,6 +34,7 @@ typedef enum TelnetDeadline {
         TELNET_SETTLE,  /* what came without a newline is the whole answer */
         TELNET_POLL,    /* look how much a silent server's kernel has */
         TELNET_RESUME,  /* the pause after throttling is over */
+        TELNET_MORE,    /* what TLS holds back is to be received, which no event tells of */
         _TELNET_DEADLINE_MAX,
 } TelnetDeadline;
 
@@ -49,6 +52,11 @@ typedef struct Telnet {
         int fd; /* borrowed from libcurl */
         sd_event_source *io, *timer;
         bool lost;
+
+        bool tls;
+        char *stage; /* with TLS: what counts as written and libcurl has not taken; it wants the same again
+                      */
+        size_t n_staged;
 
         uint64_t wire;       /* bytes written, of all kinds */
         size_t version_left; /* bytes of a `version` that is on its way out */

@@ -223,12 +223,15 @@ static void on_resume(Telnet *t _unused_, usec_t now _unused_) {
         /* That it is off again is enough: sending follows every deadline. */
 }
 
+static void on_more(Telnet *t, usec_t now) {
+        if (telnet_receive(t) > 0)
+                telnet_set_deadline(t, TELNET_MORE, now);
+}
+
 void telnet_deadline(Telnet *t, TelnetDeadline which, usec_t now) {
         static void (*const handlers[])(Telnet * t, usec_t now) = {
-                [TELNET_SILENCE] = on_silence,
-                [TELNET_SETTLE] = on_settle,
-                [TELNET_POLL] = telnet_poll,
-                [TELNET_RESUME] = on_resume,
+                [TELNET_SILENCE] = on_silence, [TELNET_SETTLE] = on_settle, [TELNET_POLL] = telnet_poll,
+                [TELNET_RESUME] = on_resume,   [TELNET_MORE] = on_more,
         };
         static_assert(ELEMENTSOF(handlers) == _TELNET_DEADLINE_MAX, "handle every deadline");
 

@@ -17,20 +17,60 @@ static const char version[] = "version\n";
 
 #define SMALL_BYTES ((size_t) 4 << 10) /* up to here lines and `version` go out in one write */
 
-/* 1: *ret_n bytes were written; 0: the socket takes no more for now; negative: the connection is lost. */
-static int telnet_write(Telnet *t, Slice s, size_t *ret_n) {
-        CURLcode code = t->api->easy_send(curl_job_easy(t->job), s.p, s.n, ret_n);
-        int r;
+static int send_failed(Telnet *t, CURLcode code) {
+        int r = curl_job_errno(t->job, code);
 
+        (void) telnet_receive(t); /* what it said last may be a proof, or say why */
+        if (!t->lost)
+                telnet_lost(t, r, curl_job_why(t->job, code));
+        return r;
+}
+
+/* 1: all is; 0: the socket takes no more for now; negative: the connection is lost. */
+static int send_staged(Telnet *t) {
+        CURLcode code;
+        size_t n;
+
+        if (t->n_staged == 0)
+                return 1;
+
+        code = t->api->easy_send(curl_job_easy(t->job), t->stage, t->n_staged, &n);
         if (code == CURLE_AGAIN)
                 return 0;
-        if (code != CURLE_OK) {
-                r = curl_job_errno(t->job, code);
-                (void) telnet_receive(t); /* what it said last may be a proof, or say why */
-                if (!t->lost)
-                        telnet_lost(t, r, curl_job_why(t->job, code));
+        if (code != CURLE_OK)
+                return send_failed(t, code);
+
+        t->n_staged -= n;
+        memmove(t->stage, t->stage + n, t->n_staged);
+        return t->n_staged == 0;
+}
+
+/* What TLS has refused once it must be given again, at the same address: it gets a copy, which counts as
+ * written. */
+static int write_staged(Telnet *t, Slice s, size_t *ret_n) {
+        int r = send_staged(t);
+
+        if (r <= 0)
                 return r;
-        }
+
+        t->n_staged = *ret_n = MIN(s.n, TELNET_STAGE_MAX);
+        memcpy(t->stage, s.p, t->n_staged);
+        t->wire += t->n_staged;
+        return 1;
+}
+
+/* 1: *ret_n bytes were written; 0: the socket takes no more for now; negative: the connection is lost. */
+static int telnet_write(Telnet *t, Slice s, size_t *ret_n) {
+        CURLcode code;
+
+        if (t->tls)
+                return write_staged(t, s, ret_n);
+
+        code = t->api->easy_send(curl_job_easy(t->job), s.p, s.n, ret_n);
+        if (code == CURLE_AGAIN)
+                return 0;
+        if (code != CURLE_OK)
+                return send_failed(t, code);
 
         t->wire += *ret_n;
         return 1;
@@ -126,7 +166,11 @@ static Slice next_lines(const Telnet *t) {
  * the connection is lost. */
 static int telnet_step(Telnet *t) {
         Slice lines;
+        int r;
 
+        r = send_staged(t);
+        if (r <= 0)
+                return r;
         if (t->version_left > 0)
                 return write_version(t);
 

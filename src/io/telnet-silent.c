@@ -42,7 +42,7 @@ int telnet_queued(const Telnet *t, uint64_t *ret) {
         if (info.tcpi_state != TCP_ESTABLISHED)
                 return -ECONNRESET;
 
-        *ret = (uint64_t) queued;
+        *ret = (uint64_t) queued + t->n_staged;
         return 0;
 }
 

@@ -94,7 +94,7 @@ Tsd *rig_tsd(Rig *r, const TsdRules *rules) {
 
 void rig_start(Rig *r, SenderConfig config) {
         static const SenderEvents events = { .acked = on_acked, .closed = on_closed };
-        SenderServer servers[ELEMENTSOF(r->tsd)];
+        SenderServer servers[ELEMENTSOF(r->tsd)] = {};
 
         for (size_t i = 0; i < r->n_tsd; i++)
                 servers[i].url = r->tsd[i].url;

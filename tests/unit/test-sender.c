@@ -177,7 +177,12 @@ static void test_bad_urls(void **state) {
                 const char *url;
                 int r;
         } cases[] = {
-                { "telnets://localhost:1", -EPROTONOSUPPORT },
+                { "telnetsx://localhost:1", -EPROTONOSUPPORT },
+                { "telnets://localhost:1", 0 },
+                { "http://localhost:1/api/put", 0 },
+                { "https://localhost:1", 0 },
+                { "https://user:secret@localhost:1", -EINVAL },
+                { "https://localhost:1/a@b", 0 },
                 { "tel", -EPROTONOSUPPORT },
                 { "", -EPROTONOSUPPORT },
                 { "localhost:4242", -EPROTONOSUPPORT },
@@ -188,7 +193,7 @@ static void test_bad_urls(void **state) {
         Rig *r = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                SenderServer servers[] = { { "telnet://127.0.0.1" }, { cases[i].url } };
+                SenderServer servers[] = { { .url = "telnet://127.0.0.1" }, { .url = cases[i].url } };
                 SenderConfig config = { .servers = servers, .n_servers = 2 };
                 _cleanup_(sender_freep) Sender *s = NULL;
 
@@ -209,7 +214,7 @@ static void test_no_such_host(void **state) {
 
         for (size_t i = 0; i < ELEMENTSOF(urls); i++) {
                 Rig *r = *state;
-                SenderServer server = { urls[i] };
+                SenderServer server = { .url = urls[i] };
 
                 print_message("# %s\n", urls[i]);
                 rig_start(r, (SenderConfig) { .servers = &server,
@@ -253,7 +258,7 @@ static void check_lines(Slice text, unsigned n) {
         }
 }
 
-static const SenderServer standard_output = { "stdout:" };
+static const SenderServer standard_output = { .url = "stdout:" };
 
 static void test_stdout_pipe(void **state) {
         _cleanup_(buffer_done) Buffer out = {};
