@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "conf/config-list.h"
 #include "conf/discover.h"
 #include "conf/text.h"
 
@@ -33,6 +34,9 @@ typedef struct Search {
         void *userdata;
         const char *dir; /* at hand */
         size_t rank;
+        char **folders; /* of intervals, where these are what is looked for */
+        size_t n_folders;
+        bool want_folders;
 } Search;
 
 typedef struct Interval {
@@ -57,6 +61,7 @@ static void search_done(Search *s) {
         for (size_t i = 0; i < s->n; i++)
                 item_done(&s->found[i].item);
         free(s->found);
+        string_list_clear(&s->folders, &s->n_folders);
 }
 
 static void complain(const Search *s, const char *path, const char *what) {
@@ -213,6 +218,20 @@ static int add_interval(Search *s, const Interval *interval, int parent_fd) {
         return r;
 }
 
+static int add_folder(Search *s, const Interval *interval, int parent_fd) {
+        _cleanup_(freep) char *path = NULL;
+        struct stat st;
+        int r;
+
+        if (fstatat(parent_fd, interval->name, &st, 0) < 0 || !S_ISDIR(st.st_mode))
+                return 0;
+        if (asprintf(&path, "%s/%s", s->dir, interval->name) < 0)
+                return -ENOMEM;
+
+        r = string_list_add(&s->folders, &s->n_folders, path);
+        return r == -E2BIG ? 0 : r;
+}
+
 static bool is_digit(char c) {
         return c >= '0' && c <= '9';
 }
@@ -269,7 +288,7 @@ static int add_dir(Search *s) {
         if (n_intervals > 0)
                 qsort(intervals, n_intervals, sizeof(*intervals), compare_intervals);
         for (size_t i = 0; r >= 0 && i < n_intervals; i++)
-                r = add_interval(s, intervals + i, fd);
+                r = s->want_folders ? add_folder(s, intervals + i, fd) : add_interval(s, intervals + i, fd);
 
         for (int i = 0; i < n; i++)
                 free(entries[i]);
@@ -302,6 +321,22 @@ int discover(const char *const *dirs, size_t n_dirs, DiscoverComplaint complaint
         }
 
         return hand_over(&s, ret);
+}
+
+int discover_folders(const char *const *dirs, size_t n_dirs, char ***ret, size_t *ret_n) {
+        _cleanup_(search_done) Search s = { .want_folders = true };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < n_dirs; i++) {
+                s.dir = dirs[i];
+                r = add_dir(&s);
+        }
+        if (r < 0)
+                return r;
+
+        *ret = TAKE(s.folders);
+        *ret_n = TAKE(s.n_folders);
+        return 0;
 }
 
 bool discover_same_file(const DiscoverItem *a, const DiscoverItem *b) {

@@ -37,4 +37,8 @@ int discover(const char *const *dirs, size_t n_dirs, DiscoverComplaint complain,
              Discovered *ret);
 void discovered_done(Discovered *d);
 
+/* The interval folders that can be read in, empty ones too, as paths in the order they are searched; of what
+ * is wrong discover() complains. The caller frees it: string_list_clear(). */
+int discover_folders(const char *const *dirs, size_t n_dirs, char ***ret, size_t *ret_n);
+
 bool discover_same_file(const DiscoverItem *a, const DiscoverItem *b); /* dev, inode, size and mtime agree */

@@ -2,7 +2,8 @@
 #pragma once
 
 /* What the generator writes (systemd.generator(7)): a drop-in for each collector's service, one for its
- * timer where it has an interval, and the links that start them with tcollector.service. Pure: text only.
+ * timer where it has an interval, the links that start them with tcollector.service, and the folders that
+ * tcollector-rescan.path watches. Text only: nothing is written here, and read but which folders there are.
  *
  * A drop-in also says which file it was made for (X-Tcollector-File=, device, inode, size and time of the
  * last change), so that whoever compares two of them sees that a collector's program has changed. */
@@ -13,6 +14,7 @@
 typedef struct UnitFile {
         char *path;    /* below the generator's folder: "tcollector-col@NAME.service.d/50-tcollector.conf" */
         char *content; /* the text, or where the link leads */
+        char *instance; /* whom it is for; "": all of them */
         bool is_link;
 } UnitFile;
 
@@ -26,5 +28,6 @@ typedef struct UnitFiles {
 int unit_files_make(const Roster *roster, const Config *config, const char *host, UnitFiles *ret);
 void unit_files_done(UnitFiles *u);
 
-/* A number that changes when anything does that is written for this collector. */
+/* A number that changes when anything does that is written for this collector; with "" as the instance, for
+ * all of them. */
 uint64_t unit_files_digest(const UnitFiles *u, const char *instance);

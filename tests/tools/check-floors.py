@@ -13,7 +13,7 @@ import tempfile
 
 FLOORS = {"basic": 0, "point": 1, "conf": 1, "store": 2, "io": 3, "agent": 4, "exec": 4, "ctl": 4, "generator": 4}
 LIBRARIES = {
-    "systemd/": {"io", "agent", "ctl"},
+    "systemd/": {"io", "agent", "ctl", "generator"},
     "confuse.h": {"conf"},
     "curl/": {"io"},
     "microhttpd.h": {"io"},

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Makes units of the collectors of this host: systemd.generator(7), conf/unit-files.h. */
+
+/* Reads the configuration in `etc` ("/etc/tcollector") and writes below `normal_dir`, which must exist. What
+ * is broken is logged and costs that one file or collector. 0; < 0: nothing could be written at all
+ * (logged). */
+int generator_run(const char *etc, const char *normal_dir);
