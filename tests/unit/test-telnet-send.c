@@ -80,7 +80,7 @@ int curl_job_errno(const CurlJob *j _unused_, CURLcode code _unused_) {
         return -EIO;
 }
 
-const char *curl_job_why(const CurlJob *j _unused_, CURLcode code _unused_) {
+const char *curl_job_why(CurlJob *j _unused_, CURLcode code _unused_) {
         return "";
 }
 
