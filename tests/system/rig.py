@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A machine with a real systemd, booted in about three seconds and thrown away.
 
-systemd-nspawn boots this host's own root below a volatile overlay: the programs and the build are there as they are
+systemd-nspawn boots this host's own root below an overlay in memory: the programs and the build are there as they are
 here, nothing written inside reaches the host, and the network is one of its own with nothing but loopback. Needs
 root and systemd-container; where it cannot boot, RigError says why, which is for a test to fail with.
 
@@ -28,7 +28,17 @@ TOOLS = ("systemd-nspawn", "nsenter", "unshare", "setpriv", "mount")
 
 # In a mount namespace of its own, so that nothing is left mounted however it ends; and it ends with us.
 ENTER = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private"]
-BOOT = 'mount --bind / "$1" && root=$1 && shift && exec systemd-nspawn -q -D "$root" "$@"'
+# $1: a folder of ours; $2: a folder whose files are laid over the host's root, or "".
+BOOT = """
+set -e
+folder=$1 layer=$2
+shift 2
+mount -t tmpfs -o mode=0755 none "$folder/written"
+mkdir "$folder/written/upper" "$folder/written/work"
+[ -z "$layer" ] || cp -a "$layer/." "$folder/written/upper"
+mount -t overlay -o "lowerdir=/,upperdir=$folder/written/upper,workdir=$folder/written/work" none "$folder/root"
+exec systemd-nspawn -q -D "$folder/root" "$@"
+"""
 
 
 class RigError(Exception):
@@ -63,10 +73,12 @@ def why_not():
 class Machine:
     """`target` is what it boots into: by default the journal, D-Bus on demand, and no daemon that happens to be
     installed on the host. `bind` names folders that are to be seen inside although they are not on the host's
-    root file system (those under /tmp never are)."""
+    root file system (those under /tmp never are). `layer` is a folder whose files are laid over the host's root
+    before it boots."""
 
-    def __init__(self, target="basic.target", bind=()):
+    def __init__(self, target="basic.target", bind=(), layer=None):
         self.target = target
+        self.layer = layer
         self.bind = [str(pathlib.Path(folder).resolve()) for folder in bind]
         self.folder = None
         self.nspawn = None
@@ -118,15 +130,15 @@ class Machine:
         self.stop()
 
     def _start(self):
-        root = self.folder / "root"
-        root.mkdir()
-        arguments = ["--volatile=overlay", "--register=no", "--keep-unit", "--private-network", "--link-journal=no",
+        for name in ("root", "written"):
+            (self.folder / name).mkdir()
+        arguments = ["--register=no", "--keep-unit", "--private-network", "--link-journal=no",
                      f"--machine=tcollector-{uuid.uuid4().hex[:12]}"]
         arguments += [f"--bind-ro={folder}" for folder in self.bind]
         arguments += ["--boot", f"systemd.unit={self.target}"]
         with open(self.folder / "console", "wb") as console:
             self.nspawn = subprocess.Popen(
-                [*ENTER, "sh", "-c", BOOT, "sh", root, *arguments],
+                [*ENTER, "sh", "-c", BOOT, "sh", self.folder, self.layer or "", *arguments],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
 
@@ -191,6 +203,19 @@ class Machine:
     def shell(self, script, **options):
         """Runs a script, which ends with its first failure, and returns what it printed."""
         return self.run(["sh", "-euc", script], **options).stdout
+
+    def path(self, inside):
+        """A path inside as one that the host can use; links in it must be relative, or lead nowhere absolute."""
+        return pathlib.Path(f"/proc/{self.init}/root") / str(inside).lstrip("/")
+
+    def write(self, inside, text, mode=0o644):
+        """Appears whole, as a package manager would put it there."""
+        path = self.path(inside)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = path.with_name(f".{path.name}.new")
+        hidden.write_text(text)
+        hidden.chmod(mode)
+        hidden.rename(path)
 
     def journal(self, *arguments):
         """The journal's messages: journal("-u", "tcollector")."""
