@@ -19,28 +19,53 @@ static int host_value(char buf[static HOST_MAX], Slice *ret) {
         return 0;
 }
 
-int agent_tags_rules(PointRules **ret, const Config *c, bool add_host) {
-        _cleanup_(freep) AgentTag *tags = calloc(c->n_tags + 1, sizeof(*tags));
+typedef struct Tags {
+        AgentTag *tags;
+        size_t n;
+} Tags;
+
+static bool has_tag(const Tags *t, Slice key) {
+        for (size_t i = 0; i < t->n; i++)
+                if (slice_equal(t->tags[i].key, key))
+                        return true;
+
+        return false;
+}
+
+/* Those added first win. */
+static void add_tag(Tags *t, Slice key, Slice value) {
+        if (!has_tag(t, key))
+                t->tags[t->n++] = (AgentTag) { key, value };
+}
+
+static void add_tags(Tags *t, const ConfigTag *tags, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                add_tag(t, slice_from_string(tags[i].key), slice_from_string(tags[i].value));
+}
+
+int agent_tags_rules(PointRules **ret, const Config *c, bool add_host, const ConfigCollector *own) {
+        size_t n_own = own ? own->n_tags : 0;
+        _cleanup_(freep) AgentTag *room = calloc(n_own + c->n_tags + 1, sizeof(*room));
+        Tags tags = { .tags = room };
         char host[HOST_MAX] = "";
-        size_t n = 0;
+        Slice host_tag;
         int r;
 
-        if (!tags)
+        if (!room)
                 return log_oom();
 
-        for (; n < c->n_tags; n++) {
-                tags[n].key = slice_from_string(c->tags[n].key);
-                tags[n].value = slice_from_string(c->tags[n].value);
-                add_host = add_host && !slice_equal(tags[n].key, SLICE("host"));
-        }
+        if (own)
+                add_tags(&tags, own->tags, n_own);
+        add_tags(&tags, c->tags, c->n_tags);
         if (add_host) {
-                tags[n].key = SLICE("host");
-                r = host_value(host, &tags[n++].value);
+                r = host_value(host, &host_tag);
                 if (r < 0)
                         return log_error_errno(r, "Failed to find out the host's name: %m");
+                add_tag(&tags, SLICE("host"), host_tag);
         }
 
-        r = point_rules_new(ret, slice_from_string(c->namespace_prefix), tags, n, (unsigned) c->max_tags,
+        r = point_rules_new(ret, slice_from_string(c->namespace_prefix), tags.tags, tags.n,
+                            (unsigned) c->max_tags,
                             c->replace_bad_chars ? BAD_CHARS_REPLACE : BAD_CHARS_REJECT);
         if (r < 0)
                 return log_error_errno(r,

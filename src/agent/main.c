@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
 
         r = options_parse(argc, argv, &options);
         if (r != 0)
-                return options_exit_status(r);
+                return options_exit_status(r, argc, argv);
         if (set_up_log(&options, &log) < 0)
                 return EXIT_FAILURE;
 

@@ -5,7 +5,9 @@
 
 #include "agent/input.h"
 #include "agent/manager.h"
+#include "agent/report.h"
 #include "agent/runner.h"
+#include "agent/service.h"
 #include "io/monitor.h"
 #include "io/sender.h"
 
@@ -16,22 +18,27 @@ typedef enum Phase {
 } Phase;
 
 struct Manager {
-        const Options *options;
-        LogFile *log; /* NULL: not to a file */
+        const Options *options; /* as the process was started */
+        const Config
+                *config; /* as it is now: borrowed from the options, or from those the service read anew */
+        LogFile *log;    /* NULL: not to a file */
         sd_event *event;
         PointRules *rules;
         Ring *ring;
         SourceHub *hub;
         Sender *sender;
         Units *units;
-        Runner *runner; /* NULL with -s */
-        Lane *self;     /* the self-report's way into the queue */
-        Input *input;   /* only with -s, as is its lane */
+        Service *service; /* only with --service */
+        Runner *runner;   /* NULL with -s and --service */
+        Lane *self;       /* the self-report's way into the queue */
+        Input *input;     /* only with -s, as is its lane */
         Lane *input_lane;
         Monitor *monitor;
         char *helper;
         sd_event_source *self_timer, *evict_timer, *flush_timer, *post;
         usec_t started;
+        uint64_t inherited;                 /* lines found in the queue at the start */
+        uint64_t acked_before, lost_before; /* by senders that are no more */
         Phase phase;
         bool told_to_stop; /* by a signal */
         bool hurried;      /* ... while it was on its way out already: it does not wait for long any more */
@@ -42,6 +49,17 @@ void manager_finish(Manager *m, int status); /* ends the loop */
 void manager_finish_if_drained(Manager *m);
 void manager_acked(Manager *m);       /* delivery moves */
 void manager_watch_input(Manager *m); /* behind every turn of the loop */
+
+/* How it stands; `census` is borrowed, NULL: there are no collectors. */
+Report manager_report(const Manager *m, const Census *census);
+
+/* Goes over to a changed configuration, borrowed for as long as it is used. Logs what fails; -errno, and it
+ * goes on with the old one. */
+int manager_set_config(Manager *m, const Config *config);
+
+/* A timer on CLOCK_MONOTONIC, to a second. Logs what fails; -errno. */
+int manager_add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
+                      const char *description);
 
 /* What the loop calls; `userdata` is the Manager. */
 int manager_on_flush_timer(sd_event_source *s, uint64_t usec, void *userdata);

@@ -33,7 +33,8 @@ static const char *points_left(char buf[static LEFT_MAX], const Manager *m) {
 }
 
 void manager_finish_if_drained(Manager *m) {
-        if (m->phase == PHASE_FLUSHING && sender_is_drained(m->sender))
+        if (m->phase == PHASE_FLUSHING && sender_is_drained(m->sender) &&
+            (!m->service || service_is_quiet(m)) && sender_is_drained(m->sender))
                 manager_finish(m, EXIT_SUCCESS);
 }
 
@@ -95,6 +96,20 @@ static void on_collectors_stopped(void *userdata) {
         begin_flush(userdata);
 }
 
+/* Where it comes back at once, all stays where it is: collectors run on, their FIFOs and the queue are kept.
+ * Else the collectors have been stopped already, and what they said is delivered. */
+static void stop_service(Manager *m) {
+        service_stopping(m);
+        if (service_returns(m)) {
+                log_info("Leaving %" PRIu64 " queued points to the next process",
+                         ring_lines_queued(m->ring));
+                manager_finish(m, EXIT_SUCCESS);
+                return;
+        }
+
+        begin_flush(m);
+}
+
 int manager_on_stop_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata) {
         Manager *m = userdata;
         char left[LEFT_MAX];
@@ -110,6 +125,11 @@ int manager_on_stop_signal(sd_event_source *s _unused_, const struct signalfd_si
         if (m->phase == PHASE_FLUSHING) {
                 m->hurried = true;
                 (void) arm_flush(m);
+                return 0;
+        }
+
+        if (m->service) {
+                stop_service(m);
                 return 0;
         }
 

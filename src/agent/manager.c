@@ -23,6 +23,8 @@ static int on_hangup(sd_event_source *s _unused_, const struct signalfd_siginfo 
                 logfile_reopen(m->log);
         if (m->runner)
                 runner_rescan(m->runner);
+        if (m->service)
+                service_reload_on_signal(m);
 
         return 0;
 }
@@ -61,18 +63,20 @@ static int on_post(sd_event_source *s _unused_, void *userdata) {
         return 0;
 }
 
-static Report manager_report(Manager *m) {
-        uint64_t lost = 0;
+Report manager_report(const Manager *m, const Census *census) {
+        uint64_t lost = m->lost_before;
 
         for (size_t i = 0; i < sender_n_servers(m->sender); i++)
                 lost += sender_server_stats(m->sender, i)->refused;
 
         return (Report) {
-                .runner = m->runner,
+                .census = census,
                 .input = m->input_lane,
                 .self = m->self,
                 .sender = m->sender,
                 .ring = m->ring,
+                .inherited = m->inherited,
+                .acked_before = m->acked_before,
                 .lost = lost,
                 .monotonic = clock_usec(CLOCK_MONOTONIC),
                 .realtime = clock_usec(CLOCK_REALTIME),
@@ -80,13 +84,36 @@ static Report manager_report(Manager *m) {
         };
 }
 
+/* Of whoever runs the collectors. With -s there are none. */
+static int take_census(const Manager *m, Census *ret) {
+        if (m->service)
+                return service_census(m, ret);
+
+        return runner_census(m->runner, clock_usec(CLOCK_MONOTONIC), ret);
+}
+
+/* `make` adds something to `out` from the report. */
+static int with_report(const Manager *m, int (*make)(const Report *, Buffer *), Buffer *out) {
+        _cleanup_(census_done) Census census = {};
+        Report report;
+        int r;
+
+        if (!m->input) {
+                r = take_census(m, &census);
+                if (r < 0)
+                        return r;
+        }
+
+        report = manager_report(m, m->input ? NULL : &census);
+        return make(&report, out);
+}
+
 static int on_self_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         _cleanup_(buffer_done) Buffer lines = {};
         Manager *m = userdata;
-        Report report = manager_report(m);
         int r;
 
-        r = report_lines(&report, &lines);
+        r = with_report(m, report_lines, &lines);
         if (r < 0)
                 (void) log_warning_errno(r, "No self-report this time: %m");
         else if (lane_lines(m->self, buffer_slice(&lines)) < lines.n)
@@ -98,7 +125,7 @@ static int on_self_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 
 static int on_evict_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Manager *m = userdata;
-        usec_t interval = m->options->config->evict_interval;
+        usec_t interval = m->config->evict_interval;
         int64_t before = (int64_t) ((clock_usec(CLOCK_REALTIME) - interval) / USEC_PER_MSEC);
 
         if (m->runner)
@@ -111,21 +138,19 @@ static int on_evict_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 }
 
 static int on_monitor_request(void *userdata, Buffer *out) {
-        Report report = manager_report(userdata);
-
-        return report_json(&report, out);
+        return with_report(userdata, report_json, out);
 }
 
 /* -- the beginning -- */
 
 static int make_rules(Manager *m) {
         /* Standard input may be about any host: nothing is known of it that the lines do not say. */
-        return agent_tags_rules(&m->rules, m->options->config, !m->options->from_stdin);
+        return agent_tags_rules(&m->rules, m->config, !m->options->from_stdin, NULL);
 }
 
 static int make_sender(Manager *m) {
         static const SenderEvents events = { .acked = on_acked, .closed = on_sender_closed };
-        const Config *c = m->options->config;
+        const Config *c = m->config;
         _cleanup_(freep) SenderServer *servers = calloc(c->n_servers + 1, sizeof(*servers));
         size_t n = m->options->dry_run ? 1 : c->n_servers;
         int r;
@@ -164,7 +189,7 @@ static int make_input(Manager *m, const DedupLimits *dedup) {
 }
 
 static int make_runner(Manager *m, const DedupLimits *dedup) {
-        const Config *c = m->options->config;
+        const Config *c = m->config;
         int r;
 
         r = spawn_find_helper(&m->helper);
@@ -195,7 +220,7 @@ static int make_runner(Manager *m, const DedupLimits *dedup) {
 }
 
 static int make_lanes(Manager *m) {
-        const Config *c = m->options->config;
+        const Config *c = m->config;
         DedupLimits dedup = {
                 .interval_ms = (int64_t) (c->dedup_interval / USEC_PER_MSEC),
                 .only_zero = c->dedup_only_zero,
@@ -206,6 +231,9 @@ static int make_lanes(Manager *m) {
         r = lane_new(&m->self, "tcollector", m->ring, m->rules, &(DedupLimits) {});
         if (r < 0)
                 return log_oom();
+
+        if (m->service)
+                return service_start(m);
 
         return m->options->from_stdin ? make_input(m, &dedup) : make_runner(m, &dedup);
 }
@@ -220,8 +248,8 @@ static int make_monitor(Manager *m) {
                            on_monitor_request, m);
 }
 
-static int add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
-                     const char *description) {
+int manager_add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
+                      const char *description) {
         int r;
 
         r = sd_event_add_time_relative(m->event, ret, CLOCK_MONOTONIC, usec, USEC_PER_SEC, handler, m);
@@ -233,27 +261,28 @@ static int add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_ti
 }
 
 static int add_timers(Manager *m) {
-        const Config *c = m->options->config;
+        const Config *c = m->config;
         int r;
 
-        r = add_timer(m, &m->flush_timer, 0, manager_on_flush_timer, "flush");
+        r = manager_add_timer(m, &m->flush_timer, 0, manager_on_flush_timer, "flush");
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(m->flush_timer, SD_EVENT_OFF);
 
-        r = add_timer(m, &m->self_timer, SELF_REPORT_USEC, on_self_timer, "self-report");
+        r = manager_add_timer(m, &m->self_timer, SELF_REPORT_USEC, on_self_timer, "self-report");
         if (r < 0)
                 return r;
         /* With -s no host tag is added, and the counters of two hosts would be one series. */
         (void) sd_event_source_set_enabled(
                 m->self_timer, c->self_stats && !m->options->from_stdin ? SD_EVENT_ON : SD_EVENT_OFF);
 
-        r = add_timer(m, &m->evict_timer, c->evict_interval, on_evict_timer, "evict");
+        r = manager_add_timer(m, &m->evict_timer, c->evict_interval, on_evict_timer, "evict");
         if (r < 0)
                 return r;
 
-        return sd_event_source_set_enabled(m->evict_timer,
-                                           c->dedup_interval > 0 ? SD_EVENT_ON : SD_EVENT_OFF);
+        /* a service does so in small steps, see service.c */
+        return sd_event_source_set_enabled(
+                m->evict_timer, c->dedup_interval > 0 && !m->service ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 static int make_loop(Manager *m) {
@@ -288,9 +317,18 @@ static int make_loop(Manager *m) {
 static int make_queue(Manager *m) {
         int r;
 
-        r = ring_new(&m->ring, (size_t) m->options->config->queue_size);
+        if (m->options->service)
+                return service_new(m);
+
+        r = ring_new(&m->ring, (size_t) m->config->queue_size);
         if (r < 0)
                 return log_error_errno(r, "Failed to make the queue: %m");
+
+        return 0;
+}
+
+static int make_hub(Manager *m) {
+        int r;
 
         r = source_hub_new(&m->hub, m->event);
         if (r < 0)
@@ -301,7 +339,8 @@ static int make_queue(Manager *m) {
 
 int manager_new(Manager **ret, const Options *options, LogFile *log) {
         static int (*const steps[])(Manager *) = {
-                make_loop, make_rules, make_queue, make_sender, add_timers, make_monitor, make_lanes,
+                make_loop,   make_rules, make_queue,   make_hub,
+                make_sender, add_timers, make_monitor, make_lanes,
         };
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
 
@@ -309,6 +348,7 @@ int manager_new(Manager **ret, const Options *options, LogFile *log) {
                 return log_oom();
 
         m->options = options;
+        m->config = options->config;
         m->log = log;
         m->started = clock_usec(CLOCK_MONOTONIC);
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
@@ -328,6 +368,7 @@ Manager *manager_free(Manager *m) {
 
         monitor_free(m->monitor);
         runner_free(m->runner);
+        service_free(m->service);
         input_free(m->input);
         units_free(m->units);
         sender_free(m->sender);
@@ -346,9 +387,27 @@ Manager *manager_free(Manager *m) {
         return NULL;
 }
 
+static int log_sums(const Report *report, Buffer *out _unused_) {
+        report_log_sum(report, LOG_DEBUG);
+        return 0;
+}
+
+static void log_counters(const Manager *m) {
+        if (m->service)
+                service_log_counters(m);
+        else if (m->runner)
+                runner_log_counters(m->runner, LOG_DEBUG);
+        else
+                lane_log_counters(m->input_lane, LOG_DEBUG);
+
+        (void) with_report(m, log_sums, NULL);
+}
+
 int manager_run(Manager *m) {
-        Report report;
         int r;
+
+        if (m->service && service_ready(m) < 0)
+                return EXIT_FAILURE;
 
         r = sd_event_loop(m->event);
         if (r < 0) {
@@ -356,12 +415,62 @@ int manager_run(Manager *m) {
                 return EXIT_FAILURE;
         }
 
-        report = manager_report(m);
-        if (m->runner)
-                runner_log_counters(m->runner, LOG_DEBUG);
-        else
-                lane_log_counters(m->input_lane, LOG_DEBUG);
-        report_log_sum(&report, LOG_DEBUG);
-
+        if (m->service)
+                service_leave(m);
+        log_counters(m);
         return r;
+}
+
+/* -- a changed configuration -- */
+
+/* What was not proven to the old sender stays in the queue, and the new one sends it. */
+static int replace_sender(Manager *m) {
+        Sender *old = TAKE(m->sender);
+        int r;
+
+        r = make_sender(m);
+        if (r < 0) {
+                m->sender = old;
+                return r;
+        }
+
+        for (size_t i = 0; i < sender_n_servers(old); i++) {
+                m->acked_before += sender_server_stats(old, i)->acked;
+                m->lost_before += sender_server_stats(old, i)->refused;
+        }
+        sender_free(old);
+        ring_rewind(m->ring, 0);
+        sender_kick(m->sender);
+        return 0;
+}
+
+static int replace_rules(Manager *m) {
+        PointRules *old = TAKE(m->rules);
+        int r;
+
+        r = make_rules(m);
+        if (r < 0) {
+                m->rules = old;
+                return r;
+        }
+
+        lane_set_rules(m->self, m->rules, &(DedupLimits) {});
+        point_rules_free(old);
+        return 0;
+}
+
+int manager_set_config(Manager *m, const Config *config) {
+        const Config *old = m->config;
+        int r;
+
+        m->config = config;
+        r = replace_rules(m);
+        if (r >= 0)
+                r = replace_sender(m);
+        if (r < 0) {
+                m->config = old;
+                return r;
+        }
+
+        return sd_event_source_set_enabled(m->self_timer, config->self_stats ? SD_EVENT_ON : SD_EVENT_OFF);
 }

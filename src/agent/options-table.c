@@ -6,8 +6,6 @@
 #include "agent/options-table.h"
 #include "basic/buffer.h"
 
-#define TELNET_ONLY "telnet only in this version"
-
 const OptionRow option_rows[] = {
         { .name = "What runs" },
         { "collector-dir", 'c', OPTION_DIR, "DIR", NULL, NULL,
@@ -31,11 +29,14 @@ const OptionRow option_rows[] = {
         { "flush-timeout", 0, OPTION_SETTING, "SPAN", "flush_timeout", NULL,
           "at the end, give up when nothing queued could be delivered for this time (default:~10, "
           "with --stdin 300)" },
-        { "http", 0, OPTION_LATER, NULL, NULL, TELNET_ONLY, "deliver over HTTP: not supported yet" },
-        { "http-api-path", 0, OPTION_LATER, "PATH", NULL, TELNET_ONLY, "not supported yet" },
-        { "http-username", 0, OPTION_LATER, "NAME", NULL, TELNET_ONLY, "not supported yet" },
-        { "http-password", 0, OPTION_LATER, "PASSWORD", NULL, TELNET_ONLY, "not supported yet" },
-        { "ssl", 0, OPTION_LATER, NULL, NULL, TELNET_ONLY, "not supported yet" },
+        { "http", 0, OPTION_SETTING, NULL, "http", "true",
+          "deliver over HTTP to the servers named here, not by the line protocol" },
+        { "http-api-path", 0, OPTION_SETTING, "PATH", "http_api_path", NULL,
+          "post to this path (default:~api/put)" },
+        { "http-username", 0, OPTION_SETTING, "NAME", "http_username", NULL, "be this user over HTTP" },
+        { "http-password", 0, OPTION_SETTING, "PASSWORD", "http_password", NULL,
+          "with this password; others can see it here, a configuration file keeps it to itself" },
+        { "ssl", 0, OPTION_SETTING, NULL, "ssl", "true", "with --http: over HTTPS" },
 
         { .name = "What becomes of a data point" },
         { "tag", 't', OPTION_TAG, "KEY=VALUE", NULL, NULL,
@@ -57,8 +58,8 @@ const OptionRow option_rows[] = {
           "read this configuration file instead of the system's; see tcollector.conf(5)" },
         { "daemonize", 'D', OPTION_SETTING, NULL, "daemonize", "true", "go to the background" },
         { "pidfile", 'P', OPTION_SETTING, "FILE", "pidfile", NULL, "write the process id to FILE" },
-        { "service", 0, OPTION_LATER, NULL, NULL, "this version runs in the foreground",
-          "not supported yet" },
+        { "service", 0, OPTION_SETTING, NULL, "service", "true",
+          "be tcollector.service: systemd runs the collectors, this process reads what they print" },
         { "help", 'h', OPTION_HELP, NULL, NULL, NULL, "show this help" },
         { "version", 0, OPTION_VERSION, NULL, NULL, NULL, "show the version" },
 

@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 
 #include <config.h>
 
 #include "agent/options-table.h"
 #include "agent/options.h"
 #include "conf/config-table.h"
+#include "conf/config-url.h"
 #include "conf/hostport.h"
 
 #define LOGFILE_OF_A_DAEMON "/var/log/tcollector.log"
@@ -37,6 +39,11 @@ static const ConfigKey option_keys[] = {
         { "monitoring_address", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, monitoring_address), NULL },
         { "monitoring_port", CONFIG_UINT, "13280", "1", "65535", offsetof(Options, monitoring_port), NULL },
         { "flush_timeout", CONFIG_SPAN, "0", "0", "1d", offsetof(Options, flush_timeout), NULL },
+        { "http", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, http), NULL },
+        { "http_api_path", CONFIG_TEXT, "api/put", NULL, NULL, offsetof(Options, http_api_path), NULL },
+        { "http_username", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, http_username), NULL },
+        { "http_password", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, http_password), NULL },
+        { "ssl", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, ssl), NULL },
         { "pidfile", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, pidfile), NULL },
         { "logfile", CONFIG_TEXT, NULL, NULL, NULL, offsetof(Options, logfile), NULL },
         { "max_bytes", CONFIG_SIZE, "64M", "0", "1T", offsetof(Options, max_bytes), NULL },
@@ -47,6 +54,7 @@ static const ConfigKey option_keys[] = {
         { "verbose", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, verbose), NULL },
         { "log_stdout", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, log_stdout), NULL },
         { "remove_inactive", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, remove_inactive), NULL },
+        { "service", CONFIG_BOOL, "false", NULL, NULL, offsetof(Options, service), NULL },
         {}
 };
 
@@ -55,6 +63,9 @@ void options_done(Options *o) {
         free(o->pidfile);
         free(o->logfile);
         free(o->monitoring_address);
+        free(o->http_api_path);
+        free(o->http_username);
+        free(o->http_password);
         *o = (Options) {};
 }
 
@@ -63,11 +74,17 @@ static void parse_done(Parse *p) {
         (void) config_free(p->given);
 }
 
-int options_exit_status(int r) {
+int options_exit_status(int r, int argc, char **argv) {
         if (r >= 0)
                 return 0;
+        if (r == -EINVAL)
+                return 2;
 
-        return r == -EINVAL ? 2 : 1;
+        for (int i = 1; i < argc; i++)
+                if (strcmp(argv[i], "--service") == 0)
+                        return EX_CONFIG;
+
+        return 1;
 }
 
 /* One line on standard error; wrong usage is told where to look. Returns `r`. */
@@ -246,8 +263,23 @@ static int apply_one(Parse *p, const Given *g) {
         abort();
 }
 
+/* "telnet://host:4242", or with --http "https://host:4242/api/put". NULL: no memory. */
+static char *server_url(const Parse *p, const HostPort *hp) {
+        const Options *o = &p->options;
+        const char *scheme = !o->http ? "telnet" : o->ssl ? "https" : "http";
+        _cleanup_(freep) char *host = hostport_url(scheme, hp, (uint16_t) o->port);
+        char *url;
+
+        if (!host || !o->http)
+                return TAKE(host);
+        if (asprintf(&url, "%s/%s", host, o->http_api_path + strspn(o->http_api_path, "/")) < 0)
+                return NULL;
+
+        return url;
+}
+
 static int add_server(Parse *p, const HostPort *hp) {
-        _cleanup_(freep) char *url = hostport_url("telnet", hp, (uint16_t) p->options.port);
+        _cleanup_(freep) char *url = server_url(p, hp);
         int r;
 
         if (!url)
@@ -336,6 +368,16 @@ static int check(const Options *o) {
                 return refuse(-EINVAL,
                               "--daemonize cannot go with %s: a daemon has no standard input or output",
                               o->from_stdin ? "--stdin" : "--dry-run");
+        if (o->service && (o->from_stdin || o->dry_run || o->daemonize))
+                return refuse(-EINVAL, "--service cannot go with %s",
+                              o->from_stdin ? "--stdin" :
+                              o->dry_run    ? "--dry-run" :
+                                              "--daemonize");
+        if (o->ssl && !o->http)
+                return refuse(-EINVAL, "--ssl goes with --http; a telnets:// server is named in a "
+                                       "configuration file");
+        if (o->http_password && !o->http_username)
+                return refuse(-EINVAL, "--http-password goes with --http-username");
         if (c->evict_interval <= c->dedup_interval)
                 return refuse(-EINVAL, "--evict-interval must be more than --dedup-interval");
         if (o->from_stdin && c->n_tags > c->max_tags)
@@ -348,6 +390,23 @@ static int check(const Options *o) {
         return 0;
 }
 
+static int set_user(Options *o) {
+        for (size_t i = 0; i < o->config->n_servers; i++) {
+                ConfigServer *server = &o->config->servers[i];
+
+                if (!(config_url_flags(server->url) & URL_HTTP) || server->username[0] ||
+                    server->token_file[0] || server->token_credential[0])
+                        continue;
+
+                free(server->username);
+                server->username = strdup(o->http_username);
+                if (!server->username)
+                        return refuse_oom();
+        }
+
+        return 0;
+}
+
 static int finish(Parse *p) {
         Options *o = &p->options;
         int r;
@@ -356,6 +415,8 @@ static int finish(Parse *p) {
                 return refuse_oom();
 
         r = check(o);
+        if (r >= 0 && o->http_username)
+                r = set_user(o);
         if (r < 0)
                 return r;
 
@@ -444,8 +505,15 @@ int options_parse_at(const char *etc, int argc, char **argv, Options *ret) {
         if (r < 0)
                 return r;
 
+        p.options.etc = etc;
+        p.options.argc = argc;
+        p.options.argv = argv;
         *ret = TAKE(p.options);
         return 0;
+}
+
+int options_reread(const Options *o, Options *ret) {
+        return options_parse_at(o->etc, o->argc, o->argv, ret);
 }
 
 int options_parse(int argc, char **argv, Options *ret) {

@@ -58,6 +58,16 @@ Lane *lane_free(Lane *l) {
         return NULL;
 }
 
+void lane_set_rules(Lane *l, const PointRules *rules, const DedupLimits *limits) {
+        l->rules = rules;
+        dedup_set_limits(l->dedup, limits);
+}
+
+void lane_set_dedup(Lane *l, Dedup *dedup) {
+        dedup_free(l->dedup);
+        l->dedup = dedup;
+}
+
 /* true: this one may be logged; what was held back before it has been said. */
 static bool may_log(Lane *l) {
         uint64_t held_back;
@@ -182,6 +192,20 @@ static size_t parse_batch(const Lane *l, Slice lines, Parsed batch[static BATCH]
         return n;
 }
 
+/* With which bytes of the source these are, so that a process that finds them unconsumed does not take them
+ * in again. */
+static void commit(Lane *l, Slice taken) {
+        RingPending pending;
+
+        if (l->source == 0) {
+                ring_commit(l->ring, NULL);
+                return;
+        }
+
+        pending = ring_pending_of(l->source, taken);
+        ring_commit(l->ring, &pending);
+}
+
 size_t lane_lines(Lane *l, Slice lines) {
         char scratch[BATCH * POINT_LINE_MAX];
         Parsed batch[BATCH];
@@ -200,7 +224,7 @@ size_t lane_lines(Lane *l, Slice lines) {
                 }
         }
 
-        ring_commit(l->ring, NULL);
+        commit(l, (Slice) { lines.p, taken });
         if (l->stats.received != received)
                 l->last_line = clock_usec(CLOCK_REALTIME);
         return taken;

@@ -17,6 +17,7 @@ typedef struct Lane {
         Ring *ring;              /* borrowed */
         const PointRules *rules; /* borrowed */
         Dedup *dedup;
+        uint64_t source; /* noted with each commit (RingPending), for a source that is peeked; 0: none */
         CollectorStats stats;
         usec_t last_line;  /* CLOCK_REALTIME of the last line received, microseconds; 0: none yet */
         uint64_t cpu_usec; /* used by the collector's runs that are over, microseconds */
@@ -27,6 +28,11 @@ typedef struct Lane {
 int lane_new(Lane **ret, const char *name, Ring *ring, const PointRules *rules, const DedupLimits *limits);
 Lane *lane_free(Lane *l); /* NULL-safe, returns NULL */
 DEFINE_CLEANUP(Lane *, lane_free);
+
+/* What a changed configuration says; `rules` is borrowed in place of the old ones. */
+void lane_set_rules(Lane *l, const PointRules *rules, const DedupLimits *limits);
+/* Remembers what another process's lane did; `dedup` is taken. */
+void lane_set_dedup(Lane *l, Dedup *dedup);
 
 /* Takes whole lines (each with its newline) into the queue and commits them. Returns the bytes taken: fewer
  * than lines.n when the queue is full, always ending behind a newline. Every line taken is counted; bad ones

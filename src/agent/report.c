@@ -49,9 +49,10 @@ static void add_lines(Lines *l, const CollectorStats *s) {
         add(l, "collector.replaced", s->replaced);
 }
 
-static void add_collector(Lines *l, const RunnerCollector *c) {
+static void add_collector(Lines *l, const CensusRow *c) {
         Usage usage = {};
-        bool running = c->pid > 0 && usage_of(c->pid, &usage) >= 0;
+        bool running = (c->pid > 0 && usage_of(c->pid, &usage) >= 0) ||
+                       (c->cgroup && usage_of_cgroup(c->cgroup, &usage) >= 0);
 
         (void) tag_value(l->value, c->name);
         add_lines(l, c->stats);
@@ -60,7 +61,8 @@ static void add_collector(Lines *l, const RunnerCollector *c) {
         add(l, "collector.runs", c->stats->runs);
         add(l, "collector.failures", c->stats->failures);
         add(l, "collector.kills", c->stats->kills);
-        add(l, "collector.cpu_usec", c->cpu_usec + usage.cpu_usec);
+        if (!c->cgroup || running)
+                add(l, "collector.cpu_usec", c->cpu_usec + usage.cpu_usec);
         if (running)
                 add(l, "collector.memory_bytes", usage.memory_bytes);
 }
@@ -81,13 +83,7 @@ static void add_server(Lines *l, const char *url, const SenderStats *s) {
 
 /* Of all collectors, those that are gone included; the self-report's own lines aside. */
 static CollectorStats totals_of(const Report *r) {
-        CollectorStats totals = {};
-
-        if (!r->runner)
-                return r->input->stats;
-
-        runner_totals(r->runner, &totals);
-        return totals;
+        return r->census ? r->census->totals : r->input->stats;
 }
 
 static void add_agent(Lines *l, const Report *r) {
@@ -111,11 +107,8 @@ int report_lines(const Report *r, Buffer *out) {
         add_agent(&l, r);
 
         l.tag = "collector";
-        for (size_t i = 0; r->runner && i < runner_n_collectors(r->runner); i++) {
-                RunnerCollector c = runner_collector(r->runner, i, r->monotonic);
-
-                add_collector(&l, &c);
-        }
+        for (size_t i = 0; r->census && i < r->census->n; i++)
+                add_collector(&l, &r->census->rows[i]);
 
         if (r->self) {
                 (void) tag_value(l.value, r->self->name);
@@ -130,19 +123,19 @@ int report_lines(const Report *r, Buffer *out) {
 }
 
 void report_log_sum(const Report *r, int level) {
-        uint64_t sent = totals_of(r).sent + (r->self ? r->self->stats.sent : 0), acked = 0;
+        uint64_t sent = totals_of(r).sent + (r->self ? r->self->stats.sent : 0), acked = r->acked_before;
 
         for (size_t i = 0; i < sender_n_servers(r->sender); i++)
                 acked += sender_server_stats(r->sender, i)->acked;
 
         (void) log_full(level, 0,
-                        "in all: %" PRIu64 " sent = %" PRIu64 " acked + %" PRIu64 " queued + %" PRIu64
-                        " lost",
-                        sent, acked, ring_lines_queued(r->ring), r->lost);
+                        "in all: %" PRIu64 " sent + %" PRIu64 " inherited = %" PRIu64 " acked + %" PRIu64
+                        " queued + %" PRIu64 " lost",
+                        sent, r->inherited, acked, ring_lines_queued(r->ring), r->lost);
 }
 
 /* The reference's keys: times in seconds since the epoch, killstate 0 running, 1 told to stop. */
-static int add_json_collector(Buffer *out, const RunnerCollector *c, const Report *r) {
+static int add_json_collector(Buffer *out, const CensusRow *c, const Report *r) {
         uint64_t nextkill = 0;
         int e;
 
@@ -169,13 +162,11 @@ int report_json(const Report *r, Buffer *out) {
         int e;
 
         e = buffer_add_string(out, "[");
-        for (size_t i = 0; e >= 0 && r->runner && i < runner_n_collectors(r->runner); i++) {
-                RunnerCollector c = runner_collector(r->runner, i, r->monotonic);
-
+        for (size_t i = 0; e >= 0 && r->census && i < r->census->n; i++) {
                 if (i > 0)
                         e = buffer_add_string(out, ",");
                 if (e >= 0)
-                        e = add_json_collector(out, &c, r);
+                        e = add_json_collector(out, &r->census->rows[i], r);
         }
         if (e >= 0)
                 e = buffer_add_string(out, "]\n");

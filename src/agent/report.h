@@ -5,17 +5,20 @@
  * JSON (SPEC.md section 6, --monitoring-interface). Pure but for /proc: it reads the agent's parts and
  * changes none. */
 
-#include "agent/runner.h"
+#include "agent/census.h"
+#include "agent/pipeline.h"
 #include "basic/buffer.h"
 #include "io/sender.h"
 
 typedef struct Report {
-        const Runner *runner; /* NULL: reading standard input, `input` is the one lane */
+        const Census *census; /* NULL: reading standard input, `input` is the one lane */
         const Lane *input;
         const Lane *self; /* the self-report's own lines */
         const Sender *sender;
         const Ring *ring;
-        uint64_t lost; /* lines once accepted that a bound or a server's refusal took */
+        uint64_t inherited;    /* lines found in the queue at the start */
+        uint64_t acked_before; /* lines delivered by senders that are no more (a changed configuration) */
+        uint64_t lost;         /* lines once accepted that a bound or a server's refusal took */
         usec_t monotonic, realtime, started; /* now, now, and CLOCK_MONOTONIC of the start */
 } Report;
 

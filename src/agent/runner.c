@@ -266,13 +266,12 @@ size_t runner_n_collectors(const Runner *r) {
         return r->n_collectors;
 }
 
-RunnerCollector runner_collector(const Runner *r, size_t i, usec_t now) {
-        const Collector *c = r->collectors[i];
+static CensusRow census_row(const Collector *c, usec_t now) {
         usec_t wake = schedule_wake(&c->schedule),
                left = wake == USEC_INFINITY ? wake : wake - MIN(wake, now);
         bool waiting = c->schedule.phase == SCHEDULE_WAITING;
 
-        return (RunnerCollector) {
+        return (CensusRow) {
                 .name = c->item.name,
                 .path = c->item.path,
                 .stats = &c->lane->stats,
@@ -295,8 +294,18 @@ void runner_log_counters(const Runner *r, int level) {
                 lane_log_counters(r->collectors[i]->lane, level);
 }
 
-void runner_totals(const Runner *r, CollectorStats *ret) {
-        *ret = r->gone;
-        for (size_t i = 0; i < r->n_collectors; i++)
-                stats_add(ret, &r->collectors[i]->lane->stats);
+int runner_census(const Runner *r, usec_t now, Census *ret) {
+        int e;
+
+        e = census_new(ret, r->n_collectors);
+        if (e < 0)
+                return e;
+
+        ret->totals = r->gone;
+        for (size_t i = 0; i < r->n_collectors; i++) {
+                ret->rows[ret->n++] = census_row(r->collectors[i], now);
+                stats_add(&ret->totals, &r->collectors[i]->lane->stats);
+        }
+
+        return 0;
 }

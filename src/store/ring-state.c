@@ -9,12 +9,13 @@ static uint64_t header_checksum(const RingHeader *h) {
         return XXH3_64bits(h, offsetof(RingHeader, checksum));
 }
 
-void ring_header_init(RingHeader *h, size_t page, size_t size) {
+void ring_header_init(RingHeader *h, size_t page, size_t size, uint64_t id) {
         *h = (RingHeader) {
                 .magic = RING_MAGIC,
                 .layout = RING_LAYOUT,
                 .page = (uint32_t) page,
                 .size = size,
+                .id = id,
         };
         h->checksum = header_checksum(h);
 }
@@ -73,4 +74,12 @@ int ring_header_verify(const RingHeader *h, size_t page, uint64_t file_size, Rin
 
         *ret = h->states[!good[0] || (good[1] && h->states[1].sequence > h->states[0].sequence)];
         return 0;
+}
+
+uint64_t ring_source_hash(Slice name) {
+        return XXH3_64bits(name.p, name.n) | 1;
+}
+
+RingPending ring_pending_of(uint64_t source, Slice bytes) {
+        return (RingPending) { .source = source, .n = bytes.n, .checksum = XXH3_64bits(bytes.p, bytes.n) };
 }

@@ -27,6 +27,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 
+#include "basic/file.h"
 #include "store/lines.h"
 #include "store/ring-map.h"
 #include "store/ring-state.h"
@@ -196,7 +197,7 @@ int ring_new(Ring **ret, size_t size) {
                 return r;
 
         TAKE_FD(fd);
-        ring_header_init(ring->header, page, size);
+        ring_header_init(ring->header, page, size, random_u64());
         ring->state.n_readers = 1;
         ring_publish(ring);
         ring_publish(ring);
@@ -267,6 +268,10 @@ int ring_open(Ring **ret, int fd) {
 
 int ring_fd(const Ring *r) {
         return r->fd;
+}
+
+uint64_t ring_id(const Ring *r) {
+        return r->header->id;
 }
 
 /* -- writing -- */

@@ -31,6 +31,9 @@ typedef struct RingPending {
         uint64_t checksum; /* XXH3_64bits of them */
 } RingPending;
 
+uint64_t ring_source_hash(Slice name); /* never 0 */
+RingPending ring_pending_of(uint64_t source, Slice bytes);
+
 /* A new, empty ring of `size` bytes (rounded up to whole pages, at least 64 KiB) with one reader.
  * -EINVAL: size beyond 1 TiB; otherwise what memfd_create(2), ftruncate(2) or mmap(2) said. */
 int ring_new(Ring **ret, size_t size);
@@ -43,7 +46,8 @@ int ring_open(Ring **ret, int fd);
 Ring *ring_free(Ring *r); /* NULL-safe, returns NULL; the memfd's other holders keep the data */
 DEFINE_CLEANUP(Ring *, ring_free);
 
-int ring_fd(const Ring *r); /* borrowed */
+int ring_fd(const Ring *r);      /* borrowed */
+uint64_t ring_id(const Ring *r); /* random, the same for all who open it */
 
 /* -- writing -- */
 

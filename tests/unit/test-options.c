@@ -156,16 +156,12 @@ static const struct {
         { "-L a,b:", 2, "--hosts-list 'b:': a port is a number from 1 to 65535" SEE },
         { "-c nowhere", 1, "no folder of collectors 'nowhere': No such file or directory." },
         { "-c F", 1, "no folder of collectors 'F': Not a directory." },
-        { "--http", 1, "option '--http' is not supported yet: telnet only in this version." },
-        { "--http-api-path x", 1,
-          "option '--http-api-path' is not supported yet: telnet only in this version." },
-        { "--http-username x", 1,
-          "option '--http-username' is not supported yet: telnet only in this version." },
-        { "--http-password x", 1,
-          "option '--http-password' is not supported yet: telnet only in this version." },
-        { "--ssl", 1, "option '--ssl' is not supported yet: telnet only in this version." },
+        { "--ssl", 2, "--ssl goes with --http; a telnets:// server is named in a configuration file" SEE },
+        { "--http --http-password x", 2, "--http-password goes with --http-username" SEE },
+        { "--http --http-api-path a?b", 2, "server 'http://localhost:4242/a?b': Invalid argument" SEE },
         { "--http-password", 2, "option '--http-password' needs a value" SEE },
-        { "--service", 1, "option '--service' is not supported yet: this version runs in the foreground." },
+        { "--service --stdin", 2, "--service cannot go with --stdin" SEE },
+        { "--service --daemonize", 2, "--service cannot go with --daemonize" SEE },
         { "--config nowhere", 1, "nowhere: No such file or directory." },
         { "--config B", 1, "B:2: no such option 'nonsense'." },
 };
@@ -177,7 +173,7 @@ static void test_refused(void **state _unused_) {
 
                 parse(refused[i].line, &o);
                 (void) snprintf(want, sizeof(want), "tcollector: %s\n", refused[i].why);
-                if (o.r >= 0 || options_exit_status(o.r) != refused[i].status || o.out.n > 0)
+                if (o.r >= 0 || options_exit_status(o.r, 0, NULL) != refused[i].status || o.out.n > 0)
                         fail_msg("%s: %d", refused[i].line, o.r);
                 if (!o.err.data || strcmp(o.err.data, want) != 0)
                         fail_msg("%s: %s", refused[i].line, o.err.data);
@@ -196,6 +192,7 @@ static void describe(const Options *o, Buffer *b) {
                 { "verbose", offsetof(Options, verbose) },
                 { "log_stdout", offsetof(Options, log_stdout) },
                 { "remove", offsetof(Options, remove_inactive) },
+                { "service", offsetof(Options, service) },
         };
         const Config *c = o->config;
 
@@ -326,7 +323,7 @@ static void test_system_files(void **state _unused_) {
 
         write_file("etc/conf.d/b.conf", "max_tags = none");
         parse("-v", &broken);
-        assert_int_equal(options_exit_status(broken.r), 1);
+        assert_int_equal(options_exit_status(broken.r, 0, NULL), 1);
         assert_string_equal(broken.err.data, "tcollector: etc/conf.d/b.conf:1: max_tags = \"none\": "
                                              "must be a number from 1 to 64.\n");
         parse("--config F", &named);
@@ -349,7 +346,7 @@ static void test_help(void **state _unused_) {
 
         parse("-d --help --http", &o);
         assert_int_equal(o.r, 1);
-        assert_int_equal(options_exit_status(o.r), 0);
+        assert_int_equal(options_exit_status(o.r, 0, NULL), 0);
         assert_int_equal(o.err.n, 0);
         parse("-h", &short_one);
         assert_string_equal(o.out.data, short_one.out.data);

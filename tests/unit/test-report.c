@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent/report.h"
+#include "agent/runner.h"
 #include "basic/log.h"
 #include "unit/tap.h"
 
@@ -24,6 +25,7 @@ typedef struct Fixture {
         Sender *sender;
         Lane *input;
         Runner *runner;
+        Census census;
 } Fixture;
 
 static void no_log(void *userdata _unused_, int level _unused_, const char *line _unused_) {
@@ -68,10 +70,12 @@ static Fixture *fixture_new(void) {
                                    .rules = f->rules,
                            }),
                 0);
+        assert_int_equal(runner_census(f->runner, 5000 * USEC_PER_SEC, &f->census), 0);
         return f;
 }
 
 static void fixture_free(Fixture *f) {
+        census_done(&f->census);
         runner_free(f->runner);
         lane_free(f->input);
         sender_free(f->sender);
@@ -88,7 +92,7 @@ static void fixture_free(Fixture *f) {
 
 static Report report_of(const Fixture *f, bool with_runner) {
         return (Report) {
-                .runner = with_runner ? f->runner : NULL,
+                .census = with_runner ? &f->census : NULL,
                 .input = f->input,
                 .self = with_runner ? f->input : NULL, /* any lane will do */
                 .sender = f->sender,
