@@ -2,18 +2,14 @@
 
 /* Each case is a tree, made in a fresh folder, and what discover() says of its folders "a" and "b". */
 
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
-#include "basic/buffer.h"
+#include "conf/config-list.h"
 #include "conf/discover.h"
 #include "unit/tap.h"
+#include "unit/tree.h"
 
-/* A tree is words, two or three an entry: "x PATH" an executable file, "f PATH" a plain one, "d PATH" a
- * folder, "p PATH" a FIFO, "l PATH TARGET" a link. What was found is "NAME@INTERVAL=PATH" each; complaints
- * are "PATH: what;". */
+/* What was found is "NAME@INTERVAL=PATH" each, of folders "PATH;"; complaints are "PATH: what;". */
 static const struct {
         const char *name, *tree, *items, *complaints;
 } cases[] = {
@@ -59,50 +55,6 @@ static const struct {
         { "control character", "x a/15/r\x1bn", "", "a/15/r\x1bn: a control character in its name;" },
 };
 
-static void make_parents(int dir_fd, const char *path) {
-        for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-                _cleanup_(freep) char *parent = strndup(path, (size_t) (slash - path));
-
-                assert_true(mkdirat(dir_fd, parent, 0755) == 0 || errno == EEXIST);
-        }
-}
-
-static void make_file(int dir_fd, const char *path, mode_t mode) {
-        int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-
-        assert_true(fd >= 0);
-        (void) close_fd(fd);
-}
-
-static void make_entry(int dir_fd, char type, const char *path, char **words) {
-        make_parents(dir_fd, path);
-        if (type == 'x')
-                make_file(dir_fd, path, 0755);
-        else if (type == 'f')
-                make_file(dir_fd, path, 0644);
-        else if (type == 'd')
-                assert_int_equal(mkdirat(dir_fd, path, 0755), 0);
-        else if (type == 'p')
-                assert_int_equal(mkfifoat(dir_fd, path, 0755), 0);
-        else if (type == 'l')
-                assert_int_equal(symlinkat(strtok_r(NULL, " ", words), dir_fd, path), 0);
-        else
-                fail_msg("no such type: %c", type);
-}
-
-static void make_tree(int dir_fd, const char *tree) {
-        _cleanup_(freep) char *copy = strdup(tree);
-        char *words;
-
-        for (char *type = strtok_r(copy, " ", &words); type; type = strtok_r(NULL, " ", &words))
-                make_entry(dir_fd, type[0], strtok_r(NULL, " ", &words), &words);
-}
-
-static int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_,
-                        struct FTW *ftw _unused_) {
-        return remove(path);
-}
-
 typedef struct Seen {
         const char *root;
         Buffer text;
@@ -129,27 +81,50 @@ static void check_items(const char *name, const char *root, const Discovered *d,
 
 static void test_trees(void **state _unused_) {
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                char root[] = "/tmp/test-discover-XXXXXX", a[64], b[64];
-                const char *dirs[] = { a, b };
                 _cleanup_(discovered_done) Discovered d = {};
-                _cleanup_(close_fdp) int fd = -1;
-                Seen seen = { .root = root };
+                _cleanup_(freep) char *a = NULL, *b = NULL;
+                _cleanup_(tree_done) Tree t = {};
+                Seen seen = { .root = t.root };
 
-                assert_non_null(mkdtemp(root));
-                fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                assert_true(fd >= 0);
-                make_tree(fd, cases[i].tree);
-                (void) snprintf(a, sizeof(a), "%s/a", root);
-                (void) snprintf(b, sizeof(b), "%s/b", root);
+                tree_make(&t, cases[i].tree);
+                a = tree_path(&t, "a");
+                b = tree_path(&t, "b");
 
                 assert_int_equal(buffer_add_string(&seen.text, ""), 0);
-                assert_int_equal(discover(dirs, 2, note, &seen, &d), 0);
-                check_items(cases[i].name, root, &d, cases[i].items);
+                assert_int_equal(discover((const char *const[]) { a, b }, 2, note, &seen, &d), 0);
+                check_items(cases[i].name, t.root, &d, cases[i].items);
                 if (strcmp(seen.text.data, cases[i].complaints) != 0)
                         fail_msg("%s: complains \"%s\"", cases[i].name, seen.text.data);
-
                 buffer_done(&seen.text);
-                assert_int_equal(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+        }
+}
+
+static void test_folders(void **state _unused_) {
+        static const struct {
+                const char *tree, *folders;
+        } rows[] = {
+                { "", "" },
+                { "x a", "" },
+                { "d a/300 d a/15 x a/9 x b/015/run d b/lib d b/15s d b/.15", "a/15;a/300;b/015;" },
+                { "d c l a/60 ../c l a/61 nowhere l a/62 62", "a/60;" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *a = NULL, *b = NULL;
+                _cleanup_(buffer_done) Buffer got = {};
+                _cleanup_(tree_done) Tree t = {};
+                char **folders = NULL;
+                size_t n = 0;
+
+                tree_make(&t, rows[i].tree);
+                a = tree_path(&t, "a");
+                b = tree_path(&t, "b");
+                assert_int_equal(discover_folders((const char *const[]) { a, b }, 2, &folders, &n), 0);
+                assert_int_equal(buffer_add_string(&got, ""), 0);
+                for (size_t k = 0; k < n; k++)
+                        assert_int_equal(buffer_addf(&got, "%s;", folders[k] + strlen(t.root) + 1), 0);
+                assert_string_equal(got.data, rows[i].folders);
+                string_list_clear(&folders, &n);
         }
 }
 
@@ -175,56 +150,41 @@ static void count_complaint(void *userdata, const char *path _unused_, const cha
 
 /* 4096 collectors are enough; those beyond are complained of, and it is always the same that stay. */
 static void test_too_many(void **state _unused_) {
-        char root[] = "/tmp/test-discover-XXXXXX";
         _cleanup_(discovered_done) Discovered d = {};
-        _cleanup_(close_fdp) int fd = -1;
-        const char *dirs[] = { root };
+        _cleanup_(buffer_done) Buffer words = {};
+        _cleanup_(tree_done) Tree t = {};
         unsigned n_complaints = 0;
 
-        assert_non_null(mkdtemp(root));
-        fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_true(fd >= 0);
-        assert_int_equal(mkdirat(fd, "0", 0755), 0);
-        for (unsigned i = 0; i < 4099; i++) {
-                char path[32];
+        for (unsigned i = 0; i < 4099; i++)
+                assert_int_equal(buffer_addf(&words, "x 0/c%04u ", i), 0);
+        tree_make(&t, words.data);
 
-                (void) snprintf(path, sizeof(path), "0/c%04u", i);
-                make_file(fd, path, 0755);
-        }
-
-        assert_int_equal(discover(dirs, 1, count_complaint, &n_complaints, &d), 0);
+        assert_int_equal(discover((const char *const[]) { t.root }, 1, count_complaint, &n_complaints, &d),
+                         0);
         assert_int_equal(d.n, 4096);
         assert_int_equal(n_complaints, 3);
         assert_string_equal(d.items[4095].name, "c4095");
-        assert_int_equal(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /* What tells a changed file is that of the file a link leads to, and complaints are optional. */
 static void test_target(void **state _unused_) {
-        char root[] = "/tmp/test-discover-XXXXXX";
         _cleanup_(discovered_done) Discovered d = {};
-        _cleanup_(close_fdp) int fd = -1;
-        const char *dirs[] = { root };
+        _cleanup_(tree_done) Tree t = {};
         struct stat st;
 
-        assert_non_null(mkdtemp(root));
-        fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_true(fd >= 0);
-        make_tree(fd, "x real l 0/run ../real l 0/broken nowhere");
-        assert_int_equal(fstatat(fd, "real", &st, 0), 0);
+        tree_make(&t, "x real l 0/run ../real l 0/broken nowhere");
+        assert_int_equal(fstatat(t.fd, "real", &st, 0), 0);
 
-        assert_int_equal(discover(dirs, 1, NULL, NULL, &d), 0);
+        assert_int_equal(discover((const char *const[]) { t.root }, 1, NULL, NULL, &d), 0);
         assert_int_equal(d.n, 1);
         assert_true(d.items[0].inode == st.st_ino && d.items[0].dev == st.st_dev);
         assert_true(d.items[0].size == st.st_size && d.items[0].mtime.tv_nsec == st.st_mtim.tv_nsec);
-        assert_int_equal(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_trees),
-                cmocka_unit_test(test_same_file),
-                cmocka_unit_test(test_target),
+                cmocka_unit_test(test_trees),     cmocka_unit_test(test_folders),
+                cmocka_unit_test(test_same_file), cmocka_unit_test(test_target),
                 cmocka_unit_test(test_too_many),
         };
 
