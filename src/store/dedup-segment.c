@@ -7,6 +7,7 @@
 #define FULL(capacity) ((capacity) / 8 * 7)     /* beyond it the runs of used slots get long */
 #define MERGE_MAX (FULL(SEGMENT_SLOTS) / 4 * 3) /* what two halves may hold together to become one again */
 #define SPARSE 16u                              /* the directory has fewer entries than a 16th of the keys */
+#define CURSOR_BITS (8 * sizeof(size_t))
 
 /* Segments of full size are mapped, so that an eviction gives their memory back to the system and not to a
  * heap full of holes. Where a page is larger than a segment that would be a waste. */
@@ -62,14 +63,7 @@ static void segment_put_all(Segment *g, const Slot *from, size_t n) {
                         segment_put(g, &from[i]);
 }
 
-/* How many entries of the directory in a row the segment stands in. */
-static size_t row_length(const SlotTable *t, const Segment *g) {
-        return (size_t) 1 << (t->bits - g->depth);
-}
-
-static Segment *row_first(const SlotTable *t, DedupKey key) {
-        Segment *g = table_segment(t, key);
-
+static Segment *row_first(const SlotTable *t, Segment *g) {
         return t->directory + ((size_t) (g - t->directory) & ~(row_length(t, g) - 1));
 }
 
@@ -122,6 +116,31 @@ static int table_begin(SlotTable *t) {
         }
 
         t->directory[0] = g;
+        return 0;
+}
+
+/* A split tells keys apart by a bit each time, and they are at most twice as dense in one place as in
+ * another (dedup.c): in none of them do hashes need more bits than two beyond what the sparsest ones need.
+ */
+int table_expect(SlotTable *t, size_t n) {
+        Segment g = { .capacity = SEGMENT_SLOTS };
+        unsigned bits = 2;
+
+        assert(!t->directory);
+        if (n <= FULL(SEGMENT_SLOTS))
+                return 0;
+        while (n / 4 * 3 >> (bits - 2) > FULL(SEGMENT_SLOTS))
+                bits++;
+
+        g.slots = slots_new(t, g.capacity);
+        if (!g.slots)
+                return -ENOMEM;
+        if (directory_resize(t, bits) < 0) {
+                slots_free(t, g.slots, g.capacity);
+                return -ENOMEM;
+        }
+
+        row_set(t, t->directory, g);
         return 0;
 }
 
@@ -194,7 +213,7 @@ int table_add(SlotTable *t, const Slot *s) {
                 return r;
 
         for (;;) {
-                g = row_first(t, s->key);
+                g = row_first(t, table_segment(t, s->key));
                 if (g->n < FULL(g->capacity))
                         break;
 
@@ -233,20 +252,25 @@ static size_t segment_evict(SlotTable *t, Segment *first, int64_t before_ms) {
         return n_stale;
 }
 
-/* Puts two segments that differ in the last bit of that depth into one, if they fit with room to spare. */
-static void merge_buddies(SlotTable *t, unsigned depth) {
-        size_t row = (size_t) 1 << (t->bits - depth);
+/* Puts a segment into the one before it that differs from it in its last bit only, as often as they fit with
+ * room to spare. Returns the first entry of the row it then has. */
+static Segment *segment_merge(SlotTable *t, Segment *g) {
+        for (;;) {
+                size_t row = row_length(t, g), i = (size_t) (g - t->directory);
+                Segment *low;
 
-        for (size_t i = 0; i < (size_t) 1 << t->bits; i += 2 * row) {
-                Segment *a = &t->directory[i], b = t->directory[i + row];
+                if (g->depth == 0 || !(i & row))
+                        return g;
 
-                if (a->depth != depth || b.depth != depth || (unsigned) a->n + b.n > MERGE_MAX)
-                        continue;
+                low = g - row;
+                if (low->depth != g->depth || (unsigned) low->n + g->n > MERGE_MAX)
+                        return g;
 
-                segment_put_all(a, b.slots, b.capacity);
-                slots_free(t, b.slots, b.capacity);
-                a->depth--;
-                row_set(t, a, *a);
+                segment_put_all(low, g->slots, g->capacity);
+                slots_free(t, g->slots, g->capacity);
+                low->depth--;
+                row_set(t, low, *low);
+                g = low;
         }
 }
 
@@ -277,30 +301,41 @@ static void segment_fit(SlotTable *t) {
                 (void) segment_resize(t, capacity);
 }
 
-static void table_shrink(SlotTable *t) {
+void table_fit(SlotTable *t) {
         if (t->n == 0) {
                 table_done(t);
                 return;
         }
 
-        for (unsigned depth = t->bits; depth > 0; depth--)
-                merge_buddies(t, depth);
         while (directory_can_halve(t))
                 directory_halve(t);
         if (t->bits == 0)
                 segment_fit(t);
 }
 
-size_t table_evict(SlotTable *t, int64_t before_ms) {
-        size_t n = 0;
+/* From the left to the right, so that a segment finds the one it fits into looked at already. The cursor is
+ * the keys' top bits: it stands for the same keys however the directory grows in between. */
+size_t table_evict(SlotTable *t, int64_t before_ms, size_t n_slots, size_t *cursor) {
+        size_t i = t->bits > 0 ? *cursor >> (CURSOR_BITS - t->bits) : 0, n = 0;
 
-        for (size_t i = 0; t->directory && i < (size_t) 1 << t->bits; i += row_length(t, &t->directory[i]))
-                n += segment_evict(t, &t->directory[i], before_ms);
+        for (size_t looked = 0; t->directory && looked < n_slots;) {
+                Segment *g = row_first(t, &t->directory[i]);
+                size_t gone = segment_evict(t, g, before_ms);
 
-        t->n -= n;
-        if (n > 0)
-                table_shrink(t);
+                n += gone;
+                t->n -= gone;
+                looked += g->capacity;
+                g = segment_merge(t, g);
+                i = (size_t) (g - t->directory) + row_length(t, g);
+                if (i == (size_t) 1 << t->bits) {
+                        i = 0;
+                        break;
+                }
+        }
 
+        if (i == 0 || t->n == 0)
+                table_fit(t);
+        *cursor = i > 0 && t->bits > 0 ? i << (CURSOR_BITS - t->bits) : 0;
         return n;
 }
 

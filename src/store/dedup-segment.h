@@ -36,10 +36,24 @@ void table_done(SlotTable *t); /* the table is empty and usable again */
 /* Takes over a slot whose key is not there yet. 0; -ENOMEM, with everything as it was. */
 int table_add(SlotTable *t, const Slot *s);
 
-/* Drops the slots whose time is before `before_ms`; returns how many. Needs no memory. */
-size_t table_evict(SlotTable *t, int64_t before_ms);
+/* Makes an empty table ready for `n` keys, all of them hashes, that come in the order of the directory: what
+ * comes first is much denser than the whole, and would be refused. table_fit() behind the last. -ENOMEM. */
+int table_expect(SlotTable *t, size_t n);
+
+/* Drops the slots whose time is before `before_ms`; returns how many. Looks at segments until it has seen
+ * `n_slots` slots, beginning at *cursor, which it moves on; 0 is the beginning, and the end. Needs no
+ * memory.
+ */
+size_t table_evict(SlotTable *t, int64_t before_ms, size_t n_slots, size_t *cursor);
+
+void table_fit(SlotTable *t); /* gives back what its directory, or its only segment, does not need */
 
 size_t table_memory(const SlotTable *t); /* bytes held, the directory and what the heap adds included */
+
+/* How many entries of the directory in a row the segment stands in. */
+static inline size_t row_length(const SlotTable *t, const Segment *g) {
+        return (size_t) 1 << (t->bits - g->depth);
+}
 
 static inline Segment *table_segment(const SlotTable *t, DedupKey key) {
         return &t->directory[(key.high >> 1) >> (63 - t->bits)]; /* in two steps, as bits may be 0 */

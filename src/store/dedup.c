@@ -8,7 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "store/dedup-segment.h"
+#include "store/dedup-image.h"
 
 struct Dedup {
         DedupLimits limits;
@@ -131,7 +131,31 @@ DedupAction dedup_check(Dedup *d, DedupKey key, const Point *p, DedupLast *ret_l
 }
 
 size_t dedup_evict(Dedup *d, int64_t before_ms) {
-        return table_evict(&d->table, before_ms);
+        return dedup_evict_some(d, before_ms, SIZE_MAX, &(size_t) { 0 });
+}
+
+size_t dedup_evict_some(Dedup *d, int64_t before_ms, size_t n, size_t *cursor) {
+        return table_evict(&d->table, before_ms, n, cursor);
+}
+
+int dedup_save(const Dedup *d, DedupWrite write, void *userdata) {
+        return image_write(&d->table, d->seed, write, userdata);
+}
+
+int dedup_load(Dedup **ret, const DedupLimits *limits, Slice *from) {
+        _cleanup_(dedup_freep) Dedup *d = NULL;
+        int r;
+
+        r = dedup_new(&d, limits, 0);
+        if (r < 0)
+                return r;
+
+        r = image_read(from, limits->interval_ms > 0 ? limits->max_series : 0, &d->table, &d->seed);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE(d);
+        return 0;
 }
 
 size_t dedup_n_series(const Dedup *d) {

@@ -3,11 +3,12 @@
 /* What dedup costs at several numbers of series, best of five rounds: nanoseconds to hash a key, to add a
  * series, to check a line that repeats its series' value and one that changes it, with keys prefetched so
  * many lines ahead; beside plain reads of one cache line per lookup over as many bytes, the machine's limit.
- * And bytes per series, as dedup counts them and as the process grew, and what an eviction leaves of them.
- */
+ * What it costs to save all of it and to load it again, beside a copy of as many bytes. And bytes per
+ * series, as dedup counts them and as the process grew, and what an eviction leaves of them. */
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "basic/clock.h"
 #include "basic/file.h"
@@ -124,6 +125,91 @@ static void print_speed(Bench *b) {
         }
 }
 
+static int copy_bytes(void *userdata, Slice bytes) {
+        char **at = userdata;
+
+        memcpy(*at, bytes.p, bytes.n);
+        *at += bytes.n;
+        return 0;
+}
+
+static double msec(usec_t begin) {
+        return (double) (clock_usec(CLOCK_MONOTONIC) - begin) / 1000;
+}
+
+static void *map_new(size_t n) {
+        void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (p == MAP_FAILED)
+                abort();
+
+        return p;
+}
+
+/* To memory never touched before and back into a new dedup, as a restart does; a copy of as many bytes to
+ * such memory beside it. */
+static void print_save(const Bench *b) {
+        const DedupLimits limits = { .interval_ms = INT64_MAX, .max_series = SIZE_MAX };
+        double save = 1e9, load = 1e9, copy = 1e9;
+        size_t room = b->n * 128 + 4096, n = 0;
+
+        for (unsigned i = 0; i < N_ROUNDS; i++) {
+                char *area = map_new(room), *end = area, *other;
+                usec_t begin = clock_usec(CLOCK_MONOTONIC);
+                Dedup *d;
+                Slice from;
+
+                if (dedup_save(b->dedup, copy_bytes, &end) < 0)
+                        abort();
+                save = MIN(save, msec(begin));
+                n = (size_t) (end - area);
+
+                other = map_new(n);
+                begin = clock_usec(CLOCK_MONOTONIC);
+                memcpy(other, area, n);
+                copy = MIN(copy, msec(begin));
+                (void) munmap(other, n);
+
+                from = (Slice) { area, n };
+                begin = clock_usec(CLOCK_MONOTONIC);
+                if (dedup_load(&d, &limits, &from) < 0 || dedup_n_series(d) != b->n)
+                        abort();
+                load = MIN(load, msec(begin));
+                (void) dedup_free(d);
+                (void) munmap(area, room);
+        }
+
+        printf("  save %.2f ms, load %.2f ms, %.2f MB; memcpy of as many %.2f ms\n", save, load,
+               (double) n / 1e6, copy);
+}
+
+/* Nothing is due, and then half of it: how long the longest of many calls takes. */
+static void print_parts(Bench *b) {
+        const size_t n_slots = 16384;
+
+        for (unsigned half = 0; half < 2; half++) {
+                Point p = { .when = SLICE("1700000015"),
+                            .value = half ? SLICE("7") : SLICE("6"),
+                            .time_ms = b->now_ms += STEP_MS };
+                size_t cursor = 0, n = 0, n_calls = 0;
+                usec_t longest = 0;
+                DedupLast last;
+
+                for (size_t i = 0; i < b->n; i += 1 + half)
+                        b->sum += dedup_check(b->dedup, b->keys[i], &p, &last);
+                do {
+                        usec_t begin = clock_usec(CLOCK_MONOTONIC);
+
+                        n += dedup_evict_some(b->dedup, p.time_ms, n_slots, &cursor);
+                        longest = MAX(longest, clock_usec(CLOCK_MONOTONIC) - begin);
+                        n_calls++;
+                } while (cursor != 0);
+                printf("  evict %zu, %zu slots a call: %zu calls, the longest %u us\n", n, n_slots, n_calls,
+                       (unsigned) longest);
+        }
+        turn_repeat(b);
+}
+
 /* Nine of ten series go. */
 static void print_evict(Bench *b) {
         Point p = { .when = SLICE("1700000015"), .value = SLICE("5"), .time_ms = b->now_ms += STEP_MS };
@@ -165,6 +251,8 @@ static void bench(size_t n) {
         printf("%zu series: %.1f bytes/series counted, %.1f resident, add %.1f ns\n", n, counted, grown,
                add);
         print_speed(&b);
+        print_save(&b);
+        print_parts(&b);
         print_evict(&b);
 
         grown = (double) resident() - (double) before;

@@ -3,6 +3,7 @@
 #include <search.h>
 #include <stdio.h>
 
+#include "basic/buffer.h"
 #include "unit/dedup-model.h"
 
 #define LINE_MAX_BYTES (2 * POINT_LINE_MAX)
@@ -215,6 +216,74 @@ bool pair_evict(DedupPair *pair, int64_t before_ms) {
                same_size(pair);
 }
 
+size_t pair_n_evicted(DedupPair *pair, int64_t before_ms) {
+        return model_evict(&pair->model, before_ms);
+}
+
+bool pair_evict_in_parts(DedupPair *pair, int64_t before_ms, size_t n) {
+        size_t cursor = 0, n_evicted = 0;
+
+        do
+                n_evicted += dedup_evict_some(pair->dedup, before_ms, n, &cursor);
+        while (cursor != 0);
+
+        return n_evicted == model_evict(&pair->model, before_ms) && same_size(pair);
+}
+
+static int add_bytes(void *userdata, Slice bytes) {
+        return buffer_add(userdata, bytes);
+}
+
+/* What was left out of a full one is a new series beyond max_series. */
+static bool model_drop_unknown(DedupPair *pair) {
+        for (size_t i = 0; i < pair->model.n;) {
+                const Series *s = pair->model.series[i];
+                Point p = {
+                        .metric = slice_from_string(s->metric),
+                        .tags = slice_from_string(s->tags),
+                        .time_ms = s->time_ms,
+                };
+                DedupLast last;
+
+                switch (dedup_check(pair->dedup, dedup_key(pair->dedup, &p), &p, &last)) {
+                case DEDUP_OUT_OF_ORDER:
+                        i++;
+                        break;
+                case DEDUP_OVERFLOW:
+                        model_drop(&pair->model, i);
+                        break;
+                default:
+                        return false;
+                }
+        }
+
+        return true;
+}
+
+bool pair_reload(DedupPair *pair, const DedupLimits *limits) {
+        size_t want = limits->interval_ms > 0 ? MIN(limits->max_series, pair->model.n) : 0;
+        _cleanup_(buffer_done) Buffer saved = {};
+        Dedup *next;
+        Slice from;
+
+        if (dedup_save(pair->dedup, add_bytes, &saved) < 0 || buffer_add_string(&saved, "behind") < 0)
+                return false;
+
+        from = buffer_slice(&saved);
+        if (dedup_load(&next, limits, &from) < 0)
+                return false;
+
+        (void) dedup_free(pair->dedup);
+        pair->dedup = next;
+        pair->model.limits = *limits;
+        if (!slice_equal(from, SLICE("behind")) || dedup_n_series(next) != want)
+                return false;
+        if (want == 0)
+                model_done(&pair->model);
+
+        return model_drop_unknown(pair) && same_size(pair);
+}
+
 bool pair_set_limits(DedupPair *pair, const DedupLimits *limits) {
         pair->model.limits = *limits;
         if (limits->interval_ms == 0)
@@ -313,10 +382,10 @@ static bool run_many(Program *g) {
 }
 
 static bool run_step(Program *g) {
+        uint32_t op = next_byte(g), id, when;
         DedupLimits limits;
-        uint32_t id, when;
 
-        switch (next_byte(g) % 16) {
+        switch (op % 16) {
         case 0:
                 return run_many(g);
 
@@ -325,10 +394,15 @@ static bool run_step(Program *g) {
                 return true;
 
         case 2:
-                return pair_evict(&g->pair, g->now_ms - next_byte(g) * 5000);
+                when = next_byte(g) * 5000;
+                if (op & 16)
+                        return pair_evict_in_parts(&g->pair, g->now_ms - when, 1 + op / 32 * 300);
+                return pair_evict(&g->pair, g->now_ms - when);
 
         case 3:
-                limits = next_limits(g);
+                limits = op & 64 ? g->pair.model.limits : next_limits(g);
+                if (op & 16)
+                        return pair_reload(&g->pair, &limits);
                 return pair_set_limits(&g->pair, &limits);
 
         default:

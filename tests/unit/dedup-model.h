@@ -29,7 +29,10 @@ void pair_done(DedupPair *pair);
 /* All true: both agree, on every word of the lines that are sent too. */
 bool pair_check(DedupPair *pair, const Point *p, DedupAction *ret);
 bool pair_evict(DedupPair *pair, int64_t before_ms);
+bool pair_evict_in_parts(DedupPair *pair, int64_t before_ms, size_t n); /* a whole round, n slots each */
+bool pair_reload(DedupPair *pair, const DedupLimits *limits);           /* a clean restart */
 bool pair_set_limits(DedupPair *pair, const DedupLimits *limits);
+size_t pair_n_evicted(DedupPair *pair, int64_t before_ms); /* of the model alone */
 bool pair_run(const uint8_t *program, size_t n);
 
 /* The real one has run out of memory for the series and forgotten it. */

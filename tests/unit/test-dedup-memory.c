@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "basic/buffer.h"
 #include "unit/dedup-model.h"
 #include "unit/tap.h"
 
@@ -213,10 +214,51 @@ static void test_evict(void **state _unused_) {
         pair_done(&pair);
 }
 
+/* -- a restart -- */
+
+static int add_bytes(void *userdata, Slice bytes) {
+        return buffer_add(userdata, bytes);
+}
+
+/* Whatever cannot be loaded leaves nothing behind, and what was saved can be read again. */
+static void test_load(void **state _unused_) {
+        _cleanup_(buffer_done) Buffer saved = {};
+        bool failed = true;
+        DedupPair pair;
+
+        assert_true(pair_begin(&pair, &limits, 1));
+        for (size_t i = 0; i < N_SERIES; i++)
+                step(&pair, i, i % 100 ? "5" : LONG, BEGIN_MS);
+        assert_int_equal(dedup_save(pair.dedup, add_bytes, &saved), 0);
+        pair_done(&pair);
+
+        for (unsigned at = 1; failed; at++) {
+                Slice from = buffer_slice(&saved);
+                Dedup *d = NULL;
+                int r;
+
+                fail_allocations(at, 0);
+                r = dedup_load(&d, &limits, &from);
+                failed = n_failed > 0 && r < 0;
+                fail_allocations(0, 0);
+                if (failed) {
+                        assert_int_equal(r, -ENOMEM);
+                        assert_null(d);
+                        continue;
+                }
+
+                assert_true(at > 10);
+                assert_int_equal(r, 0);
+                assert_int_equal(dedup_n_series(d), N_SERIES);
+                (void) dedup_free(d);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_new),  cmocka_unit_test(test_add),   cmocka_unit_test(test_forget),
                 cmocka_unit_test(test_each), cmocka_unit_test(test_often), cmocka_unit_test(test_evict),
+                cmocka_unit_test(test_load),
         };
 
         return run_tap(tests);
