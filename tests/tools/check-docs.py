@@ -3,8 +3,8 @@
 """Holds the manual pages to the tables of the sources: check-docs.py ROOT, or check-docs.py --self-test ROOT.
 
 Every option of src/agent/options-table.c stands in tcollector(8) with its letter, its value and its default, every key
-of src/conf/config-table.c in tcollector.conf(5) with its type, bounds and default; neither page has one that the
-tables lack. (That --help has every option is asked of the program itself, by the options test.)
+of src/conf/config-table.c in its section of tcollector.conf(5) with its type, bounds and default; neither page has one
+that the tables lack; the examples in conf.d/ show every key at its default. (That --help has every option is asked of the program itself, by the options test.)
 """
 import pathlib
 import re
@@ -67,12 +67,28 @@ def check_options(root):
     yield from unread("options-table.c", text, rows)
 
 
+def section(page, title):
+    """What stands below one heading."""
+    found = re.search(rf"^# {title}\n(.*?)(?=^# |\Z)", page, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+# a table of settings, and where in the page its keys stand
+KEY_TABLES = {"config_keys[]": "KEYS", "config_server_keys[]": "SERVERS", "config_collector_keys[]": "COLLECTORS"}
+
+
+EXAMPLES = {"config_keys[]": "conf.d/tcollector.conf", "config_collector_keys[]": "conf.d/collector.conf"}
+
+
 def check_keys(root):
-    said = paragraphs((root / "man/tcollector.conf.5.scd").read_text())
-    source = (root / "src/conf/config-table.c").read_text()
-    types = {row[1]: row[2] for row in TYPE.finditer(source)}
+    page = (root / "man/tcollector.conf.5.scd").read_text()
+    types = {row[1]: row[2] for row in TYPE.finditer((root / "src/conf/config-types.c").read_text())}
+    for name, title in KEY_TABLES.items():
+        yield from check_key_table(table(root, "src/conf/config-table.c", name), paragraphs(section(page, title)), types)
+
+
+def check_key_table(text, said, types):
     heads = set()
-    text = "\n".join(table(root, "src/conf/config-table.c", name) for name in ("config_keys[]", "config_server_keys[]"))
     rows = list(KEY.finditer(text))
     for name, type_name, paths, default, low, high in (row.groups() for row in rows):
         head = f"*{name}* = _{types.get(type_name)}_"
@@ -91,11 +107,24 @@ def check_keys(root):
     yield from unread("config-table.c", text, rows)
 
 
+def check_examples(root):
+    """The examples show every key, commented out, at its default where it has one that can be written."""
+    for name, path in EXAMPLES.items():
+        shown = dict(re.findall(r"^#\s+(\w+) = (.*)$", (root / path).read_text(), re.MULTILINE))
+        for row in KEY.finditer(table(root, "src/conf/config-table.c", name)):
+            key, default, value = row[1], row[4], shown.pop(row[1], None)
+            if value is None:
+                yield f"{path}: does not show {key}"
+            elif default and value.strip('"') != default:
+                yield f"{path}: {key} = {value}, which is not the default, {default}"
+        yield from (f"{path}: there is no key {key}" for key in shown)
+
+
 def check(root):
-    return [*check_options(root), *check_keys(root)]
+    return [*check_options(root), *check_keys(root), *check_examples(root)]
 
 
-PAGE8, PAGE5 = "man/tcollector.8.scd", "man/tcollector.conf.5.scd"
+PAGE8, PAGE5, EXAMPLE = "man/tcollector.8.scd", "man/tcollector.conf.5.scd", "conf.d/tcollector.conf"
 # a page, what is changed in it, and how many faults that makes
 MUTANTS = [
     (PAGE8, "*--dry-run*", "*--dry*", 2),
@@ -108,6 +137,11 @@ MUTANTS = [
     (PAGE5, "Default: *5min*.", "Default: *6min*.", 1),
     (PAGE5, "*tags* = ", "*tag* = ", 2),
     (PAGE5, "*url* = ", "*uri* = ", 2),
+    (PAGE5, "*cpu_quota* = ", "*quota* = ", 2),
+    (PAGE5, "Default: *256M*.", "Default: *64M*.", 1),
+    (PAGE5, "# COLLECTORS", "# MORE", 12),
+    (EXAMPLE, "# max_tags = 8", "# max_tags = 9", 1),
+    (EXAMPLE, "# max_tags = 8", "# tags_max = 8", 2),
 ]
 
 
@@ -116,7 +150,8 @@ def self_test(root):
     for page, old, new, want in MUTANTS:
         with tempfile.TemporaryDirectory() as name:
             copy = pathlib.Path(name)
-            for path in (PAGE8, PAGE5, "src/agent/options-table.c", "src/conf/config-table.c"):
+            for path in (PAGE8, PAGE5, "src/agent/options-table.c", "src/conf/config-table.c", "src/conf/config-types.c",
+                         *EXAMPLES.values()):
                 (copy / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(root / path, copy / path)
             text = (root / page).read_text()
