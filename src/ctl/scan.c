@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <limits.h>
+
+#include "ctl/scan.h"
+
+void scan_done(Scan *s) {
+        unit_files_done(&s->units);
+        roster_done(&s->roster);
+        s->config = config_free(s->config);
+}
+
+/* -ENOMEM; 1: it is broken; 0: it is good, or there is none. */
+static int main_file_is_broken(void) {
+        _cleanup_(config_freep) Config *c = NULL;
+        _cleanup_(buffer_done) Buffer why = {};
+        int r = config_new(&c);
+
+        if (r < 0)
+                return r;
+
+        r = config_read_file(c, CONFIG_FILE, &why);
+        if (r == -ENOMEM)
+                return r;
+
+        return r < 0 && r != -ENOENT;
+}
+
+int scan_make(Complaints *complaints, Scan *ret) {
+        _cleanup_(scan_done) Scan s = {};
+        char host[HOST_NAME_MAX + 1] = "";
+        int r;
+
+        r = main_file_is_broken();
+        if (r < 0)
+                return r;
+        s.is_blind = r > 0;
+
+        r = config_load_what_is_good(&s.config, CONFIG_FILE, CONFIG_DROP_INS, complain_of_config,
+                                     complaints);
+        if (r < 0)
+                return r;
+        r = roster_read(s.config, complain_of_path, complaints, &s.roster);
+        if (r < 0)
+                return r;
+
+        (void) gethostname(host, sizeof(host) - 1);
+        r = unit_files_make(&s.roster, s.config, host, &s.units);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE(s);
+        return 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* tcollector.service's ExecStop= and ExecStopPost=. Whether the agent is to come back is told by its unit's
+ * own job: "stop", "restart", or none where it ended by itself. The collectors are stopped before the agent,
+ * which then reads what they left. Neither ever fails the stop. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include <config.h>
+
+#include "basic/log.h"
+#include "ctl/rundir.h"
+#include "ctl/states.h"
+#include "ctl/stop.h"
+#include "ctl/verbs.h"
+
+#define SYSTEMD_TIMEOUT (5 * USEC_PER_SEC)
+#define STOP_TIMEOUT (20 * USEC_PER_SEC) /* TimeoutStopSec=5 of the collectors, and some */
+
+static int open_systemd(Systemd **ret) {
+        int r = systemd_open(ret, SYSTEMD_TIMEOUT);
+
+        return r < 0 ? log_warning_errno(r, "systemd does not answer, the collectors are left alone: %m") :
+                       0;
+}
+
+/* Told to the agent by a file, as it has no connection to systemd to ask on. */
+static void note_restart(void) {
+        FILE *f = fopen(RUNDIR "/restarting", "we");
+
+        if (!f || fclose(f) != 0)
+                (void) log_warning_errno(errno, "Failed to make " RUNDIR "/restarting: %m");
+}
+
+int verb_stopping(const VerbArgs *args _unused_) {
+        _cleanup_(systemd_unit_done) SystemdUnit agent = {};
+        _cleanup_(systemd_freep) Systemd *systemd = NULL;
+        int r;
+
+        if (open_systemd(&systemd) < 0)
+                return EXIT_SUCCESS;
+
+        r = systemd_find(systemd, AGENT_UNIT, &agent);
+        if (r < 0) {
+                log_warning("systemd does not say why " AGENT_UNIT
+                            " is stopped, the collectors are left alone: %s",
+                            systemd_why(systemd));
+                return EXIT_SUCCESS;
+        }
+        if (!agent.job_type[0])
+                return EXIT_SUCCESS;
+        if (strcmp(agent.job_type, "restart") == 0) {
+                note_restart();
+                return EXIT_SUCCESS;
+        }
+
+        (void) stop_collectors(systemd);
+        r = systemd_wait(systemd, STOP_TIMEOUT);
+        if (r < 0)
+                (void) log_warning_errno(r, "Some collectors have not stopped in time: %m");
+        return EXIT_SUCCESS;
+}
+
+/* Did the agent refuse what it was given? Then it is not started again, and nobody would read. */
+static bool is_refusal(void) {
+        const char *code = getenv("EXIT_CODE"), *status = getenv("EXIT_STATUS");
+
+        return code && status && strcmp(code, "exited") == 0 &&
+               (strcmp(status, "78") == 0 || strcmp(status, "2") == 0);
+}
+
+int verb_stopped(const VerbArgs *args _unused_) {
+        _cleanup_(systemd_freep) Systemd *systemd = NULL;
+
+        if (!is_refusal() || open_systemd(&systemd) < 0)
+                return EXIT_SUCCESS;
+
+        (void) stop_collectors(systemd);
+        log_error(
+                "tcollector refused its configuration and is not started again; its collectors are stopped. "
+                "'tcollectorctl check' says what is wrong, 'systemctl start tcollector' starts it.");
+        return EXIT_SUCCESS;
+}
