@@ -44,7 +44,7 @@ typedef struct RingHeader {
         uint32_t layout;
         uint32_t page; /* bytes before the data: this machine's page size */
         uint64_t size;
-        uint64_t seed;     /* room for the seed of hashes that outlive the process; 0 in this layout */
+        uint64_t id;       /* random: tells this ring from any other, also for what came out of it */
         uint64_t checksum; /* XXH3_64bits of all before it */
         alignas(64) RingState states[2];
 } RingHeader;
@@ -54,7 +54,7 @@ static_assert(sizeof(RingState) == 256, "layout of RingState");
 static_assert(sizeof(RingHeader) == 576, "layout of RingHeader");
 
 /* The constant part for a ring of `size` bytes; both copies of the state are left invalid. */
-void ring_header_init(RingHeader *h, size_t page, size_t size);
+void ring_header_init(RingHeader *h, size_t page, size_t size, uint64_t id);
 
 /* Decides what to believe of a header found in a file of `file_size` bytes: *ret is the newer of its
  * copies that are good. -EPROTO: another layout; -EBADMSG: not a ring, of another size or page size, or

@@ -23,7 +23,7 @@ enum {
 static void fix_constants(RingHeader *h, size_t page) {
         RingHeader fixed;
 
-        ring_header_init(&fixed, page, BYTES);
+        ring_header_init(&fixed, page, BYTES, h->id);
         memcpy(fixed.states, h->states, sizeof(fixed.states));
         *h = fixed;
 }

@@ -89,14 +89,14 @@ static void no_newline_acked(Buffer *b) {
 static void other_size(Buffer *b) {
         RingHeader *h = image_header(b), old = *h;
 
-        ring_header_init(h, old.page, old.size - old.page);
+        ring_header_init(h, old.page, old.size - old.page, old.id);
         memcpy(h->states, old.states, sizeof(h->states));
 }
 
 static void other_page(Buffer *b) {
         RingHeader *h = image_header(b), old = *h;
 
-        ring_header_init(h, old.page * 2, old.size - old.page);
+        ring_header_init(h, old.page * 2, old.size - old.page, old.id);
         memcpy(h->states, old.states, sizeof(h->states));
 }
 

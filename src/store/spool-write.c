@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The spool's writing side. The order of an append: the record, then the head in the state; a kill between
+ * them leaves a whole record behind the head that was written down, which recovery finds. What reaches the
+ * disk in another order after a power cut is told apart by its checksums. */
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+
+#include "store/spool-internal.h"
+
+int spool_state_open(Spool *s) {
+        if (s->state_fd >= 0)
+                return 0;
+
+        s->state_fd = openat(s->dir_fd, SPOOL_STATE_NAME,
+                             O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+        s->dir_dirty = true;
+        return s->state_fd < 0 ? -errno : 0;
+}
+
+void spool_save(Spool *s) {
+        int r;
+
+        s->state.head = s->head;
+        s->state.n_readers = MAX(s->state.n_readers, s->n_readers);
+        for (unsigned i = 0; i < s->n_readers; i++)
+                s->state.acked[i] = s->readers[i].acked.at;
+
+        s->dirty = true;
+        r = spool_state_open(s);
+        if (r >= 0)
+                r = spool_state_write(s->state_fd, &s->state);
+        if (r < 0)
+                s->sync_error = r;
+}
+
+/* -- room -- */
+
+/* Is there no room for `n` bytes more, and why? */
+static bool lacks_room(const Spool *s, size_t n, SpoolWhy *ret_why) {
+        struct statvfs fs;
+        uint64_t reserve;
+
+        *ret_why = SPOOL_FULL;
+        if (s->bytes + n > s->limits.size)
+                return true;
+        if (s->limits.reserve == 0 || fstatvfs(s->dir_fd, &fs) < 0)
+                return false;
+
+        *ret_why = SPOOL_NO_SPACE;
+        reserve = (uint64_t) fs.f_blocks * fs.f_frsize / 1000 * s->limits.reserve;
+        return (uint64_t) fs.f_bavail * fs.f_frsize < reserve + n;
+}
+
+static size_t on_disk(size_t n) {
+        return n + sizeof(SegmentHeader) + sizeof(RecordHeader);
+}
+
+bool spool_would_drop(Spool *s, size_t n) {
+        SpoolWhy why;
+
+        return s->n_segments > 1 && lacks_room(s, on_disk(n), &why);
+}
+
+/* The oldest segment goes, and with it what no reader will get now. */
+static int drop_oldest(Spool *s, SpoolWhy why) {
+        uint64_t before = spool_floor(s).line, lines;
+        SpoolPoint to = s->segments[1].first;
+        SpoolSegment oldest = s->segments[0];
+        char name[SEGMENT_NAME_N];
+        int r;
+
+        r = spool_segment_drop(s, 0);
+        if (r < 0)
+                return r;
+
+        lines = to.line > before ? spool_count(s, before, to.line) : 0;
+        for (unsigned i = 0; i < s->n_readers; i++)
+                if (s->readers[i].acked.at.position < to.position)
+                        spool_cursor_begin(s, &s->readers[i].acked, to);
+        spool_settle(s);
+
+        s->lost += lines;
+        segment_name(oldest.sequence, name);
+        if (lines > 0)
+                spool_report(
+                        s, &(SpoolLoss) { .why = why, .file = name, .lines = lines, .bytes = oldest.size });
+        return 0;
+}
+
+static int make_room(Spool *s, size_t n) {
+        SpoolWhy why;
+
+        while (lacks_room(s, n, &why)) {
+                int r = s->n_segments > 1 ? drop_oldest(s, why) : -ENOSPC;
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+/* -- segments -- */
+
+static int write_segment_header(int fd, SegmentHeader *h) {
+        ssize_t n;
+
+        segment_header_seal(h);
+        do
+                n = pwrite(fd, h, sizeof(*h), 0);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+
+        return n == (ssize_t) sizeof(*h) ? 0 : -ENOSPC;
+}
+
+static int new_segment(Spool *s, SpoolPoint first) {
+        SpoolSegment segment = { .sequence = s->next_sequence++, .first = first };
+        SegmentHeader h = { .sequence = segment.sequence, .position = first.position, .line = first.line };
+        _cleanup_(close_fdp) int fd = -1;
+        char name[SEGMENT_NAME_N];
+        int r;
+
+        segment_name(segment.sequence, name);
+        fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+
+        r = write_segment_header(fd, &h);
+        if (r >= 0) {
+                segment.fd = fd;
+                segment.size = sizeof(h);
+                r = spool_segment_add(s, &segment);
+        }
+        if (r < 0) {
+                (void) unlinkat(s->dir_fd, name, 0);
+                return r;
+        }
+
+        TAKE_FD(fd);
+        s->sealed = false;
+        s->dir_dirty = true;
+        return 0;
+}
+
+/* A segment with room for `n` bytes more; what is in a full one is made durable, as nobody looks at it
+ * again. */
+static int tail_for(Spool *s, size_t n, SpoolPoint first) {
+        SpoolSegment *tail = s->n_segments > 0 ? &s->segments[s->n_segments - 1] : NULL;
+        int r;
+
+        if (tail && !s->sealed &&
+            (tail->size + n <= s->limits.segment || tail->size == sizeof(SegmentHeader)))
+                return 0;
+        if (tail && tail->fd >= 0 && s->dirty && fdatasync(tail->fd) < 0)
+                return -errno;
+        if (tail)
+                tail->fd = close_fd(tail->fd);
+
+        r = new_segment(s, first);
+        s->sealed = s->sealed || r < 0;
+        return r;
+}
+
+/* -- appending -- */
+
+/* Puts the record behind the last one, or leaves the file as it was. */
+static int write_record(Spool *s, RecordHeader *h, Slice lines) {
+        SpoolSegment *tail = &s->segments[s->n_segments - 1];
+        uint64_t before = tail->size;
+        int r;
+
+        r = segment_write(tail->fd, before, h, lines);
+        if (r < 0) {
+                if (ftruncate(tail->fd, (off_t) before) < 0)
+                        s->sealed = true; /* part of it stays behind the end; a reader passes over it */
+                return r;
+        }
+
+        tail->size += sizeof(*h) + lines.n;
+        s->bytes += sizeof(*h) + lines.n;
+        /* Begins the writing now, so that there is less to wait for when it is synced. */
+        (void) sync_file_range(tail->fd, (off_t) before, (off_t) (tail->size - before),
+                               SYNC_FILE_RANGE_WRITE);
+        return 0;
+}
+
+/* Readers at the head do not stay behind where positions leave a gap. */
+static void move_head(Spool *s, uint64_t position) {
+        for (unsigned i = 0; i < s->n_readers; i++) {
+                SpoolReader *c = &s->readers[i];
+
+                if (c->acked.at.position == s->head.position)
+                        c->acked.at.position = position;
+                if (c->sent.at.position == s->head.position)
+                        c->sent.at.position = position;
+        }
+
+        s->head.position = position;
+}
+
+static int append(Spool *s, RecordHeader *h, Slice lines) {
+        size_t n = sizeof(*h) + lines.n;
+        int r;
+
+        r = make_room(s, on_disk(lines.n));
+        if (r < 0)
+                return r;
+        r = tail_for(s, n, (SpoolPoint) { h->position, h->line });
+        if (r < 0)
+                return r;
+
+        return write_record(s, h, lines);
+}
+
+int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *origin) {
+        RecordHeader h = {
+                .position = position,
+                .line = s->head.line,
+                .ring = origin->ring,
+                .origin = origin->position,
+        };
+        int r;
+
+        assert(position >= s->head.position);
+        assert(lines.n <= SPOOL_BATCH_MAX);
+
+        record_header_seal(&h, lines);
+        r = s->append_error = append(s, &h, lines);
+        if (r < 0)
+                return r;
+
+        move_head(s, position);
+        s->head.position += h.length;
+        s->head.line += h.lines;
+        s->has_last = true;
+        s->last_origin = (SpoolOrigin) { h.ring, h.origin + h.length };
+        s->last_end = s->head.position;
+        spool_save(s);
+        return 0;
+}
+
+/* -- durability -- */
+
+static int sync_all(Spool *s) {
+        SpoolSegment *tail = s->n_segments > 0 ? &s->segments[s->n_segments - 1] : NULL;
+
+        if (tail && tail->fd >= 0 && fdatasync(tail->fd) < 0)
+                return -errno;
+        if (s->dir_dirty && fsync(s->dir_fd) < 0)
+                return -errno;
+
+        s->dir_dirty = false;
+        if (s->state_fd < 0)
+                return s->sync_error;
+        if (fdatasync(s->state_fd) < 0)
+                return -errno;
+
+        s->dirty = false;
+        return 0;
+}
+
+int spool_sync(Spool *s, usec_t now) {
+        if (!s->dirty ||
+            (now != USEC_INFINITY && s->synced > 0 && now - s->synced < s->limits.sync_interval))
+                return 0;
+
+        s->synced = now == USEC_INFINITY ? s->synced : now;
+        s->sync_error = sync_all(s);
+        return s->sync_error;
+}
