@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Configuration files. Whatever the text is:
- * - a refusal is one printable line, "FILE:LINE: cause", whose line the text has;
+ * - a refusal is one printable line, "FILE:LINE: cause", whose line the text has, and what the text is about
+ *   can be looked for all the same;
  * - what was taken is within the bounds of the table, is written and read back, and then is the same. */
 
+#include "conf/config-list.h"
+#include "conf/config-prepare.h"
 #include "conf/config-table.h"
 #include "conf/config-url.h"
 #include "fuzz/fuzz.h"
@@ -28,6 +31,18 @@ static void check_refusal(Slice text, Slice why) {
         check(slice_cut(&why, ':', &line) && slice_to_uint64(line, &number));
         check(number >= 1 && number <= count_lines(text));
         check(why.n > 1);
+}
+
+/* What a refused file is about: no empty title, none over a line's end, and not without bound. */
+static void check_titles(Slice text) {
+        char **titles = NULL;
+        size_t n = 0;
+
+        check(config_find_collectors(text, &titles, &n) == 0);
+        check(n <= CONFIG_LIST_MAX);
+        for (size_t i = 0; i < n; i++)
+                check(titles[i][0] && !strchr(titles[i], '\n'));
+        string_list_clear(&titles, &n);
 }
 
 static void check_server(const ConfigServer *s) {
@@ -92,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         if (r < 0) {
                 check(r == -EINVAL);
                 check_refusal(text, buffer_slice(&why));
+                check_titles(text);
                 return 0;
         }
 
