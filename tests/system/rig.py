@@ -29,10 +29,13 @@ TOOLS = ("systemd-nspawn", "nsenter", "unshare", "setpriv", "mount")
 # In a mount namespace of its own, so that nothing is left mounted however it ends; and it ends with us.
 ENTER = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private"]
 # $1: a folder of ours; $2: a folder whose files are laid over the host's root, or "".
+# In a control group of its own, too: two machines that shared one would stop each other's units.
 BOOT = """
 set -e
-folder=$1 layer=$2
-shift 2
+folder=$1 layer=$2 group=$3
+shift 3
+mkdir "$group"
+echo $$ >"$group/cgroup.procs"
 mount -t tmpfs -o mode=0755 none "$folder/written"
 mkdir "$folder/written/upper" "$folder/written/work"
 [ -z "$layer" ] || cp -a "$layer/." "$folder/written/upper"
@@ -70,6 +73,30 @@ def why_not():
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
+def unified_hierarchy():
+    """Where the unified hierarchy of control groups is mounted."""
+    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+        _, folder, kind, *_ = line.split(" ")
+        if kind == "cgroup2":
+            return pathlib.Path(folder)
+    raise RigError("no unified hierarchy of control groups (cgroup2) is mounted")
+
+
+def remove_group(group):
+    """It is empty, or will be at once: its machine has been powered off."""
+    def removed():
+        for folder, _, _ in os.walk(group, topdown=False):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return False
+        return True
+    try:
+        wait_until(removed, f"control group {group} to be empty", 5)
+    except RigError:
+        pass  # an empty folder is left in a file system of the kernel's
+
+
 class Machine:
     """`target` is what it boots into: by default the journal, D-Bus on demand, and no daemon that happens to be
     installed on the host. `bind` names folders that are to be seen inside although they are not on the host's
@@ -81,6 +108,7 @@ class Machine:
         self.layer = layer
         self.bind = [str(pathlib.Path(folder).resolve()) for folder in bind]
         self.folder = None
+        self.group = None  # folder of its control group
         self.nspawn = None
         self.init = None  # process id, seen from the host, of the machine's first process
 
@@ -120,6 +148,9 @@ class Machine:
         finally:
             if self.folder:
                 shutil.rmtree(self.folder)
+            if self.group:
+                remove_group(self.group)
+                self.group = None
             self.nspawn = self.init = self.folder = None
             atexit.unregister(self.stop)
 
@@ -132,13 +163,14 @@ class Machine:
     def _start(self):
         for name in ("root", "written"):
             (self.folder / name).mkdir()
-        arguments = ["--register=no", "--keep-unit", "--private-network", "--link-journal=no",
-                     f"--machine=tcollector-{uuid.uuid4().hex[:12]}"]
+        name = f"tcollector-{uuid.uuid4().hex[:12]}"
+        self.group = unified_hierarchy() / name
+        arguments = ["--register=no", "--keep-unit", "--private-network", "--link-journal=no", f"--machine={name}"]
         arguments += [f"--bind-ro={folder}" for folder in self.bind]
         arguments += ["--boot", f"systemd.unit={self.target}"]
         with open(self.folder / "console", "wb") as console:
             self.nspawn = subprocess.Popen(
-                [*ENTER, "sh", "-c", BOOT, "sh", self.folder, self.layer or "", *arguments],
+                [*ENTER, "sh", "-c", BOOT, "sh", self.folder, self.layer or "", self.group, *arguments],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
 

@@ -27,7 +27,7 @@ echo "loadavg.1min $now $one"
 echo "loadavg.5min $now $five"
 echo "loadavg.15min $now $fifteen"
 """
-DATABASE = ("systemd-run", "-q", "--unit=victoria-metrics", "victoria-metrics", "-storageDataPath=/run/victoria-metrics",
+DATABASE = ("systemd-run", "-q", "--unit=try-database", "victoria-metrics", "-storageDataPath=/run/try-database",
             "-retentionPeriod=100y", f"-httpListenAddr=127.0.0.1:{WEB}", "-opentsdbListenAddr=127.0.0.1:4242",
             "-loggerLevel=ERROR")
 # Run inside: what the database has, a line of JSON a series.
