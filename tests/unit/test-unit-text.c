@@ -82,12 +82,14 @@ static void read_field(Slice s, unsigned limit, bool *hits) {
 /* Marks the seconds of a day a line elapses at; none is meant by two lines. */
 static void read_line(Slice line, bool *day) {
         bool hour[24] = {}, minute[60] = {}, second[60] = {};
-        Slice head, h, m;
+        Slice head = {}, h = {}, m = {};
 
         assert_true(slice_starts_with(line, SLICE("OnCalendar=*-*-* ")));
         line = (Slice) { line.p + 17, line.n - 17 };
-        assert_true(slice_cut(&line, ' ', &head) && slice_equal(line, SLICE("UTC")));
-        assert_true(slice_cut(&head, ':', &h) && slice_cut(&head, ':', &m));
+        assert_true(slice_cut(&line, ' ', &head));
+        assert_true(slice_equal(line, SLICE("UTC")));
+        assert_true(slice_cut(&head, ':', &h));
+        assert_true(slice_cut(&head, ':', &m));
         read_field(h, 24, hour);
         read_field(m, 60, minute);
         read_field(head, 60, second);
