@@ -9,6 +9,7 @@
 #include "agent/agent-tags.h"
 #include "agent/manager-internal.h"
 #include "agent/report.h"
+#include "agent/server-secrets.h"
 #include "basic/clock.h"
 #include "basic/log.h"
 #include "io/spawn.h"
@@ -150,26 +151,23 @@ static int make_rules(Manager *m) {
 
 static int make_sender(Manager *m) {
         static const SenderEvents events = { .acked = on_acked, .closed = on_sender_closed };
-        const Config *c = m->config;
-        _cleanup_(freep) SenderServer *servers = calloc(c->n_servers + 1, sizeof(*servers));
-        size_t n = m->options->dry_run ? 1 : c->n_servers;
+        static const SenderServer standard_output = { .url = "stdout:" };
+        _cleanup_(server_list_done) ServerList list = {};
+        _cleanup_(buffer_done) Buffer why = {};
+        bool dry_run = m->options->dry_run;
+        SenderConfig config = { .reconnect_interval = m->config->reconnect_interval };
         int r;
 
-        if (!servers)
-                return log_oom();
+        r = server_list_make(&list, m->config, getenv("CREDENTIALS_DIRECTORY"), m->options->http_password,
+                             &why);
+        if (r < 0 && !dry_run)
+                return log_error_errno(r, "Failed to set up delivery: %s", why.data ?: strerrordesc_np(-r));
 
-        for (size_t i = 0; i < n; i++)
-                servers[i].url = m->options->dry_run ? "stdout:" : c->servers[i].url;
-
-        r = sender_new(&m->sender, m->event, m->ring, 0,
-                       &(SenderConfig) {
-                               .servers = servers,
-                               .n_servers = n,
-                               .reconnect_interval = c->reconnect_interval,
-                       },
-                       &events, m);
+        config.servers = dry_run ? &standard_output : list.servers;
+        config.n_servers = dry_run ? 1 : list.n;
+        r = sender_new(&m->sender, m->event, m->ring, 0, &config, &events, m);
         if (r < 0)
-                return log_error_errno(r, "Failed to set up delivery to %s: %m", servers[0].url);
+                return log_error_errno(r, "Failed to set up delivery to %s: %m", config.servers[0].url);
 
         return 0;
 }

@@ -198,7 +198,8 @@ static void describe(const Options *o, Buffer *b) {
 
         assert_int_equal(buffer_add_string(b, ""), 0);
         for (size_t i = 0; i < c->n_servers; i++)
-                (void) buffer_addf(b, "%s ", c->servers[i].url);
+                (void) buffer_addf(b, "%s%s%s ", c->servers[i].username,
+                                   c->servers[i].username[0] ? "!" : "", c->servers[i].url);
         for (size_t i = 0; i < c->n_tags; i++)
                 (void) buffer_addf(b, "%s=%s ", c->tags[i].key, c->tags[i].value);
         for (size_t i = 0; i < ELEMENTSOF(flags); i++)
@@ -250,6 +251,13 @@ static const struct {
         { "-H h", "telnet://h:4242 " },
         { "-p 1 -H h", "telnet://h:1 " },
         { "-p 1", "telnet://localhost:1 " },
+        { "--http", "http://localhost:4242/api/put " },
+        { "--http --ssl -p 443", "https://localhost:443/api/put " },
+        { "--http --http-api-path x/y -L a,[::1]:5 -H b",
+          "http://a:4242/x/y http://[::1]:5/x/y http://b:4242/x/y " },
+        { "--http --http-api-path /x", "http://localhost:4242/x " },
+        { "--http --http-username u --http-password p", "u!http://localhost:4242/api/put " },
+        { "--http-username u", "telnet://localhost:4242 " },
         { "-H ::1", "telnet://[::1]:4242 " },
         { "-H [::1] -p 5", "telnet://[::1]:5 " },
         { "-L a,b:1,[::1]:2,[::2] -p 7", "telnet://a:7 telnet://b:1 telnet://[::1]:2 telnet://[::2]:7 " },
