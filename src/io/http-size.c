@@ -2,7 +2,8 @@
 
 #include "io/http-size.h"
 
-#define CEILING_TIME (3600 * USEC_PER_SEC) /* servers are set up anew now and then */
+#define CEILING_TIME (600 * USEC_PER_SEC) /* a refusal may have had another reason, and costs little */
+#define TOO_LITTLE (2 * HTTP_SIZE_MIN)    /* to have been refused for its size */
 #define FULL_ENOUGH 3u
 #define CUTS_ENOUGH 2u
 
@@ -39,7 +40,11 @@ static void pass(HttpSize *s, size_t lines, usec_t now) {
         if (s->left > 0)
                 return;
 
-        set_ceiling(s, s->refused, now);
+        /* Refused down to a few lines, and now not any more: the server has recovered from something. */
+        if (s->refused < TOO_LITTLE)
+                s->limit = s->before;
+        else
+                set_ceiling(s, s->refused, now);
         s->refused = s->max_lines = 0;
 }
 

@@ -22,6 +22,10 @@ struct Sender {
         size_t n;
         uint64_t seed;
         unsigned n_asked, n_watched;
+        bool tls;
+        const char *again; /* refused; TLS wants the same, at the same address, */
+        char refused[TELNET_STAGE_MAX];
+        size_t n_refused; /* and no less of it */
         SenderStats stats;
 };
 
@@ -90,9 +94,20 @@ static CURLcode fake_send(CURL *easy, const void *data, size_t n, size_t *ret_n)
         uint64_t random = tsd_random(&s->seed);
 
         assert_true(n > 0);
-        if (random % 4 == 0)
+        if (s->again)
+                assert_true(data == s->again && n >= s->n_refused &&
+                            memcmp(data, s->refused, s->n_refused) == 0);
+        if (random % 4 == 0) {
+                if (s->tls) {
+                        assert_true(n <= sizeof(s->refused));
+                        s->again = data;
+                        s->n_refused = n;
+                        memcpy(s->refused, data, n);
+                }
                 return CURLE_AGAIN;
+        }
 
+        s->again = NULL;
         *ret_n = random % 4 == 1 ? n : 1 + tsd_random(&s->seed) % MIN(n, (size_t) 300);
         assert_true(s->n + *ret_n <= sizeof(s->wire));
         memcpy(s->wire + s->n, data, *ret_n);
@@ -137,7 +152,7 @@ static void play(Sender *s, Telnet *t) {
                  * then. */
                 if (tsd_random(&s->seed) % 3 == 0)
                         s->head = MIN(s->head + tsd_random(&s->seed) % 200 * LINE_N, sizeof(s->queue));
-                if (t->asked && tsd_random(&s->seed) % 3 == 0) {
+                if (t->asked && t->n_staged == 0 && tsd_random(&s->seed) % 3 == 0) {
                         t->asked = false;
                         s->acked = t->mark;
                 }
@@ -147,8 +162,14 @@ static void play(Sender *s, Telnet *t) {
 
                 end_of_line = (s->sent + LINE_N - 1) / LINE_N * LINE_N;
                 telnet_send(t);
+                assert_true(t->n_staged <= TELNET_STAGE_MAX);
                 assert_true(t->deadlines[TELNET_RESUME] == USEC_INFINITY || s->sent <= end_of_line);
                 assert_true(t->memory->silent || s->sent - s->acked <= t->window);
+        }
+
+        for (unsigned i = 0; t->n_staged > 0; i++) {
+                assert_true(i < ROUNDS_MAX);
+                telnet_send(t);
         }
 }
 
@@ -160,18 +181,21 @@ static void test_stream(void **state _unused_) {
         sd_event_source *io = NULL;
 
         assert_true(sd_event_new(&event) >= 0 && sd_event_add_io(event, &io, fd, 0, NULL, NULL) >= 0);
-        for (uint64_t seed = 1; seed <= 40; seed++) {
+        for (uint64_t seed = 1; seed <= 80; seed++) {
                 TelnetMemory memory = { .silent = seed % 8 == 0 };
                 Sender *s = calloc(1, sizeof(*s));
                 Telnet t = { .link = { .sender = s },
                              .memory = &memory,
+                             .tls = seed > 40,
+                             .stage = malloc(TELNET_STAGE_MAX),
                              .api = &api,
                              .job = (CurlJob *) s,
                              .io = io,
                              .window = windows[seed % ELEMENTSOF(windows)],
                              .deadlines = { USEC_INFINITY, USEC_INFINITY, USEC_INFINITY, USEC_INFINITY } };
 
-                assert_non_null(s);
+                assert_true(s && t.stage);
+                s->tls = t.tls;
                 s->seed = seed * 0x9e3779b97f4a7c15u;
                 for (unsigned i = 0; i < N_LINES; i++)
                         tsd_line(s->queue + (size_t) i * LINE_N, i);
@@ -180,6 +204,7 @@ static void test_stream(void **state _unused_) {
                 check_wire(s);
                 assert_int_equal(s->n_asked == 0, memory.silent);
                 assert_int_equal(s->n_watched > 0, memory.silent);
+                free(t.stage);
                 free(s);
         }
 

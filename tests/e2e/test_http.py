@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Delivery over HTTP: to a server that misbehaves as a row of a table says, and to the real ones. Lost is what a
+server names as bad, or refuses alone, and nothing else."""
+import base64
+import email.utils
+import re
+import time
+
+import harness
+import influxdb
+from scripted_http import Reply, ScriptedHTTP, details
+from test_tsd import BASE, series, stored_series
+
+HTML = ("<!DOCTYPE html><html><head><title>Bad Request</title></head><body>Chunked request not supported."
+        "</body></html>")
+NO_SUCH = "Unable to parse value to a number"
+
+
+def is_bad(point):
+    return point[1]["value"] % 1000 == 666
+
+
+def first(n, reply):
+    """The first `n` requests are answered so, the others well."""
+    return lambda request: reply if request.number <= n else None
+
+
+def over(size, reply):
+    return lambda request: reply if request.wire > size else None
+
+
+def with_a_bad_one(reply):
+    return lambda request: reply if any(map(is_bad, request.points)) else None
+
+
+def named(request):
+    bad = [p for p in request.points if is_bad(p)]
+    if not bad:
+        return Reply(200, '{"success":1,"failed":0,"errors":[]}')
+    return Reply(400, details(bad, NO_SUCH, len(request.points)), stores=lambda p: not is_bad(p))
+
+
+def all_named(request):
+    """More complaints than are read, of 100 times the usual size."""
+    return Reply(400, details(request.points, NO_SUCH + " " * 10000, len(request.points)))
+
+
+def partly_stored(request):
+    """A store that is away for a while: each time some points get through."""
+    if request.number > 3:
+        return None
+    bad = request.points[1:]
+    return Reply(400, details(bad, "Storage exception: HBase is away", len(request.points)),
+                 stores=lambda p: p == request.points[0])
+
+
+def not_compressed(request):
+    return Reply(415) if "content-encoding" in request.headers else None
+
+
+def at_date(request):
+    """An HTTP date, which has whole seconds."""
+    if request.number > 1:
+        return None
+    return Reply(503, headers=[("Retry-After", email.utils.formatdate(time.time() + 4, usegmt=True))])
+
+
+NONE, BAD, ALL = "none", "bad", "all"
+
+# name, script, points, which are lost, what the log has, least seconds between the first two requests
+ROWS = [
+    ("good", None, 20000, NONE, "Delivering to http://", 0),
+    ("bad ones named", named, 20000, BAD, f'says: {NO_SUCH}: {{"metric": "e2e.n"', 0),
+    ("all are bad", all_named, 300, ALL, f"says: .*{NO_SUCH}", 0),
+    ("the wall, a page", over(8192, Reply(400, HTML)), 20000, NONE, None, 0),
+    ("the wall, hanging up", over(8192, Reply(close=True)), 20000, NONE, None, 0),
+    ("a lower wall, 413", over(3000, Reply(413, "too large")), 20000, NONE, None, 0),
+    ("a lower wall, hanging up", over(3000, Reply(close=True)), 20000, NONE, None, 0),
+    ("bad ones not named", with_a_bad_one(Reply(400, "unable to parse")), 5000, BAD,
+     "says: 400 Bad Request: unable to parse: ", 0),
+    ("bad ones kill it", with_a_bad_one(Reply(close=True)), 5000, BAD,
+     "says: the connection ended without an answer", 0),
+    ("no user", first(2, Reply(401, "who are you?")), 1000, NONE, "401 Unauthorized: who are you\\?; trying", 1),
+    ("not allowed", first(1, Reply(403)), 1000, NONE, "403 Forbidden; trying", 1),
+    ("no such path", first(1, Reply(404, "<html>nginx")), 1000, NONE, "404 Not Found: <html>nginx; trying", 1),
+    ("too many", first(1, Reply(429, headers=[("Retry-After", "3")])), 1000, NONE, "429 Too Many", 3),
+    ("not before a date", at_date, 1000, NONE, "503 Service Unavailable; trying", 2.9),
+    ("its own fault", first(2, Reply(500, '{"error":{"code":500,"message":"no disk"}}')), 1000, NONE,
+     "500 Internal Server Error: no disk; trying", 1),
+    ("elsewhere", first(1, Reply(302, headers=[("Location", "http://elsewhere/put")])), 1000, NONE,
+     "302 Found: it points to http://elsewhere/put, which is not followed", 1),
+    ("half an answer", first(1, Reply(200, '{"success":1}', short=5)), 1000, NONE, "with 5 bytes remaining", 1),
+    ("not HTTP", first(1, Reply(raw=b"net.opentsdb.tools 2.4.1\n")), 1000, NONE, "HTTP/0.9", 1),
+    ("a page for an answer", first(1, Reply(200, HTML, stores=lambda p: False)), 1000, NONE, "200 .*DOCTYPE", 1),
+    ("hangs up once", first(1, Reply(close=True)), 1000, NONE, None, 0),
+    ("refuses everything", first(30, Reply(400, HTML)), 1000, NONE, "400 Bad Request: <!DOCTYPE", 0),
+    ("hangs up on everything", first(60, Reply(close=True)), 1000, NONE, "Empty reply from server", 0),
+    ("no gzip", not_compressed, 5000, NONE, "does not take compressed", 0),
+    ("the store is away", partly_stored, 1000, NONE, "Storage exception: HBase is away; trying", 1),
+    ("never answers", first(1, Reply(hang=True)), 1000, NONE, "Operation too slow", 25),
+]
+
+
+def feed(n):
+    return "".join(f"e2e.n {BASE + i} {i} i={i % 7} host=h\n" for i in range(n)).encode()
+
+
+def expected(n, lost):
+    return {s for s in stored_series(n) if lost == NONE or (lost == BAD and int(s.split()[2]) % 1000 != 666)}
+
+
+class Case(harness.TestCase):
+    def server(self, **options):
+        server = ScriptedHTTP(**options)
+        self.addCleanup(self._end_server, server)
+        return server
+
+    def _end_server(self, server):
+        server.stop()
+        self.assertEqual([], server.defects, "what reached the server was wrong")
+
+    def configured(self, text):
+        path = self.path("tcollector.conf")
+        path.write_text(text)
+        return "--config", path
+
+
+class Rows(Case):
+    def test_row(self):
+        for name, script, n, lost, log, pause in ROWS:
+            with self.subTest(name):
+                self.row(name, script, n, lost, log, pause)
+
+    def row(self, name, script, n, lost, log, pause):
+        server = self.server(script=script)
+        agent = self.run_agent("--http", "-H", server.host, "-p", server.port, "-s", "-v", input=feed(n))
+        self.assert_status(agent, 0)
+        self.assertEqual(expected(n, lost), server.lines(), agent.told())
+        n_lost = n - len(expected(n, lost))
+        self.assertIn(f"{n} sent + 0 inherited = {n - n_lost} acked + 0 queued + {n_lost} lost", agent.stderr())
+        if log:
+            self.assertRegex(agent.stderr(), log)
+        if pause:
+            self.assertGreaterEqual(server.requests[1].at - server.requests[0].at, pause, agent.told())
+        again = sum(server.store.values()) - len(server.store)
+        self.note(f"{name}: {len(server.requests)} requests on {server.n_connections} connections, largest "
+                  f"{max(r.wire for r in server.requests)} bytes; {n_lost} of {n} lost, {again} came twice")
+
+
+class Outage(Case):
+    N = 120000
+
+    def test_hang_and_kill(self):
+        """20,000 lines a second; the server hangs, dies with all it had not read, and is back a second later."""
+        server = self.server()
+        c = self.collectors()
+        c.python(0, "series", series(self.N, burst=200, pause=0.01))
+        agent = self.agent("-c", c.path, "-t", "host=h", "--no-tcollector-stats", "--http", "-H", server.host,
+                           "-p", server.port)
+        agent.wait_for(lambda: server.n_stored() >= 10000, "it is on its way")
+        before = server.n_stored()
+        server.hang()
+        time.sleep(2)
+        server.kill()
+        time.sleep(1)
+        server.listen()
+        self.assertLess(before, self.N, "it was in the midst of it")
+        agent.wait_for(lambda: server.n_stored() >= self.N, lambda: f"all is stored; {server.n_stored()} are")
+        self.assertEqual(0, agent.stop(), agent.told())
+        self.assertEqual(stored_series(self.N), server.lines())
+        self.note(f"0 of {self.N} lost, {sum(server.store.values()) - self.N} came twice")
+
+    def test_two_servers(self):
+        """One that has trouble is left for the other at once."""
+        bad, good = self.server(script=lambda request: Reply(503)), self.server()
+        agent = self.run_agent("--http", "-L", f"{bad.host}:{bad.port},{good.host}:{good.port}", "-s",
+                               input=feed(1000))
+        self.assert_status(agent, 0)
+        self.assertEqual(stored_series(1000), good.lines())
+        self.assertEqual(set(), bad.lines())
+
+
+class Requests(Case):
+    def request(self, server, *args):
+        agent = self.run_agent(*args, "-s", "-v", input=feed(10))
+        self.assert_status(agent, 0)
+        self.assertEqual(stored_series(10), server.lines())
+        self.assertNotIn("secret", agent.stderr())
+        return server.requests[0]
+
+    def from_file(self, server, keys):
+        return self.request(server, *self.configured(
+            f'server "main" {{ url = "http://{server.host}:{server.port}/a/b"\n{keys}\n}}\n'))
+
+    def secret(self, text):
+        path = self.path("secret")
+        path.write_text(text + "\n")
+        return path
+
+    def test_command_line(self):
+        server = self.server()
+        r = self.request(server, "--http", "-H", server.host, "-p", server.port, "--http-api-path", "/x/put",
+                         "--http-username", "me", "--http-password", "secret:1")
+        self.assertEqual("/x/put?details", r.target)
+        self.assertEqual("Basic " + base64.b64encode(b"me:secret:1").decode(), r.headers["authorization"])
+        self.assertEqual("gzip", r.headers["content-encoding"])
+
+    def test_user(self):
+        server = self.server()
+        r = self.from_file(server, f'username = "me" password_file = "{self.secret("secret")}" gzip = false')
+        self.assertEqual("/a/b?details", r.target)
+        self.assertEqual("Basic " + base64.b64encode(b"me:secret").decode(), r.headers["authorization"])
+        self.assertNotIn("content-encoding", r.headers)
+
+    def test_token_and_sync(self):
+        server = self.server()
+        r = self.from_file(server, f'token_file = "{self.secret("secret.token")}" sync = true')
+        self.assertEqual("/a/b?details&sync&sync_timeout=20000", r.target)
+        self.assertEqual("Bearer secret.token", r.headers["authorization"])
+
+    def test_no_password_file(self):
+        missing = self.folder / "missing"
+        agent = self.run_agent(*self.configured(
+            f'server "main" {{ url = "http://127.0.0.1:1"\nusername = "me" password_file = "{missing}" }}\n'),
+            "-s", input=b"")
+        self.assert_status(agent, 1)
+        self.assertIn(f"{missing}: No such file or directory", agent.stderr())
+
+    def test_proxy(self):
+        """A proxy gets the whole URL; what the environment says of one does not count."""
+        server, proxy = self.server(), self.server()
+        agent = self.run_agent("--http", "-H", server.host, "-p", server.port, "-s", input=feed(10),
+                               env={"http_proxy": "http://127.0.0.1:1", "PATH": "/usr/bin:/bin"})
+        self.assert_status(agent, 0)
+        r = self.request(proxy, *self.configured(
+            f'server "main" {{ url = "http://db.invalid:80/put" proxy = "http://127.0.0.1:{proxy.port}" }}\n'))
+        self.assertEqual("http://db.invalid/put?details", r.target)
+
+    def test_refused_connection(self):
+        """libcurl's words and the system's."""
+        server = self.server(listening=False)
+        agent = self.agent("--http", "-H", server.host, "-p", server.port, "-s", stdin=harness.subprocess.PIPE)
+        agent.feed(feed(10), end=True)
+        agent.wait_for_log(re.escape(f"Failed to connect to {server.host} port {server.port}") +
+                           ".*Connection refused")
+        server.listen()
+        self.assert_status(agent, 0)
+        self.assertEqual(stored_series(10), server.lines())
+
+
+class Real(Case):
+    N = 100000
+
+    def deliver(self, port):
+        agent = self.run_agent("--http", "-H", "127.0.0.1", "-p", port, "-s", input=feed(self.N))
+        self.assert_status(agent, 0)
+
+    def test_victoria_metrics(self):
+        vm = self.victoria_metrics()
+        self.deliver(vm.http_put)
+        wanted = {(BASE + i) * 1000: i for i in range(self.N)}
+        got = {}
+
+        def complete():
+            got.update({when: value for (_, when), value in vm.export("e2e.*").items()})
+            return len(got) >= self.N
+        harness.wait_for(complete, lambda: f"all are read back; {len(got)} are")
+        self.assertEqual(wanted, got)
+
+    def test_influxdb(self):
+        db = influxdb.InfluxDB(self.path("influxdb"))
+        self.addCleanup(db.stop)
+        db.start()
+        self.deliver(db.port)
+        harness.wait_for(lambda: db.count("e2e.n") >= self.N, lambda: f"all are stored; {db.count('e2e.n')} are")
+        self.assertEqual(self.N, db.count("e2e.n"))
+
+
+if __name__ == "__main__":
+    harness.main()
