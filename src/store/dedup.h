@@ -58,9 +58,9 @@ DedupAction dedup_check(Dedup *d, DedupKey key, const Point *p, DedupLast *ret_l
 /* Forgets series whose stored time is before `before_ms`; returns how many. */
 size_t dedup_evict(Dedup *d, int64_t before_ms);
 
-/* The same, a part at a time: looks at some `n` slots beginning where *cursor says (0: at the first), and
- * moves it on; it is 0 again when all have been looked at. Splits and joins in between may make it miss
- * some, which the next round finds. */
+/* The same, a part at a time: looks at some `n` slots (at least 1) beginning where *cursor says (0: at the
+ * first), and moves it on; it is 0 again when all have been looked at. What comes, splits and joins in
+ * between makes it miss none. */
 size_t dedup_evict_some(Dedup *d, int64_t before_ms, size_t n, size_t *cursor);
 
 /* Adds all that is remembered to what `write` is given, in pieces, in a form dedup_load() reads: for a clean
