@@ -27,6 +27,16 @@ static int fail(const char *path, const char *what, int status) {
         return status;
 }
 
+/* What the template of the units says, where the generator has said nothing. */
+static int nothing_to_run(const char *instance) {
+        (void) fprintf(
+                stderr,
+                "tcollector-exec: there is no collector '%s': none is in the collector folders, or it is "
+                "not enabled; see 'tcollectorctl check'\n",
+                instance);
+        return EXIT_NOT_FOUND;
+}
+
 static int usage(void) {
         (void) fprintf(stderr, "Usage: tcollector-exec [--hold=FD] COLLECTOR [ARGUMENT...]\n");
         return EXIT_WRONG_USAGE;
@@ -101,6 +111,8 @@ static void exec_by_shell(char **argv) {
 int main(int argc, char **argv) {
         int first = argc > 1 && strncmp(argv[1], "--hold=", 7) == 0 ? 2 : 1;
 
+        if (argc == 3 && strcmp(argv[1], "--nothing-to-run") == 0)
+                return nothing_to_run(argv[2]);
         if (first >= argc || argv[first][0] == '-')
                 return usage();
 
