@@ -23,10 +23,12 @@ static bool never_ran(const FailureUnit *u) {
 }
 
 Failure failure_judge(const FailureReport *report, const FailureUnit *u) {
+        /* its timer was due when its time was up, and may have started it again already */
+        if (is(report->result, "timeout"))
+                return (Failure) { FAILURE_OVERSTAY,
+                                   u->is_failed && u->agent_wanted && never_ran(u) && !u->has_timer };
         if (!u->is_failed)
                 return (Failure) { FAILURE_NONE, false };
-        if (is(report->result, "timeout"))
-                return (Failure) { FAILURE_OVERSTAY, u->agent_wanted && never_ran(u) && !u->has_timer };
         if (was_asked(u))
                 return (Failure) { FAILURE_ASKED, false };
         if (is(report->code, "exited") && is(report->status, NOT_FOR_THIS_HOST))

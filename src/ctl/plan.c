@@ -65,7 +65,7 @@ static void decide_new(PlanStep *step, const PlanEntry *wanted, const PlanState 
 static void decide_other_kind(PlanStep *step, const PlanEntry *wanted, const PlanState *state) {
         bool periodic = wanted->kind == PLAN_PERIODIC;
 
-        add(step, !periodic, PLAN_STOP_TIMER);
+        add(step, !periodic && state->timer_active, PLAN_STOP_TIMER);
         add(step, state->retry_active, PLAN_STOP_RETRY);
         add(step, periodic, PLAN_STOP_SERVICE);
         add(step, state->service_failed, PLAN_RESET_FAILED);
@@ -75,8 +75,6 @@ static void decide_other_kind(PlanStep *step, const PlanEntry *wanted, const Pla
 
 static void decide_changed(PlanStep *step, const PlanEntry *known, const PlanEntry *wanted,
                            const PlanState *state) {
-        bool waits = state->retry_active || state->service_failed;
-
         step->then = wanted;
         if (state->masked || is_stopped_by_hand(known->kind, state))
                 return;
@@ -89,21 +87,14 @@ static void decide_changed(PlanStep *step, const PlanEntry *known, const PlanEnt
 
         add(step, state->retry_active, PLAN_STOP_RETRY);
         add(step, state->service_failed, PLAN_RESET_FAILED);
-        if (wanted->kind == PLAN_LONG_RUNNING) {
-                add(step, true, PLAN_RESTART_SERVICE);
-                return;
-        }
-
-        add(step, true, PLAN_RESTART_TIMER);
-        add(step, waits && !state->service_active, PLAN_START_SERVICE);
+        add(step, true, wanted->kind == PLAN_PERIODIC ? PLAN_RESTART_TIMER : PLAN_RESTART_SERVICE);
 }
 
 static void decide_gone(PlanStep *step, const PlanState *state) {
         step->reason = PLAN_GONE;
-        /* asked for without a look at the state: a timer may fire in between */
-        add(step, true, PLAN_STOP_TIMER);
-        add(step, true, PLAN_STOP_RETRY);
-        add(step, true, PLAN_STOP_SERVICE);
+        add(step, state->timer_active, PLAN_STOP_TIMER);
+        add(step, state->retry_active, PLAN_STOP_RETRY);
+        add(step, true, PLAN_STOP_SERVICE); /* a timer may have fired meanwhile */
         add(step, state->service_failed, PLAN_RESET_FAILED);
 }
 

@@ -9,9 +9,10 @@
 
 #include "ctl/rescan.h"
 #include "ctl/say.h"
+#include "ctl/stop.h"
 
 #define UNIT_MAX 256
-#define WATCHED "watched" /* the folders the path unit was started with */
+#define WATCHED "watched"               /* the folders the path unit was started with */
 #define PATH_UNIT "tcollector-rescan.path"
 #define PATH_DROP_IN PATH_UNIT ".d/50-tcollector.conf"
 
@@ -46,7 +47,7 @@ static void say_step(const Rescan *rs, const PlanStep *step) {
                 say_collector(LOG_NOTICE, step->instance, "its file or settings have changed, restarted");
                 break;
         case PLAN_GONE:
-                say_collector(LOG_NOTICE, step->instance, "removed, stopped");
+                say_collector(LOG_NOTICE, step->instance, "removed, or not enabled any more; stopped");
                 break;
         case PLAN_STALLED:
                 say_collector(LOG_NOTICE, step->instance, "no data for %" PRIu64 " s, restarted",
@@ -179,6 +180,21 @@ static int copy_known(const Rescan *rs, Entries *ret) {
         return 0;
 }
 
+/* An agent that has begun to stop meanwhile may have looked for units to stop before there were those
+ * started here; a timer among them would bring it back. One that has crashed comes back by itself. */
+static int stop_with_agent(Rescan *rs) {
+        _cleanup_(systemd_unit_done) SystemdUnit agent = {};
+        int r = systemd_find(rs->systemd, AGENT_UNIT, &agent);
+
+        if (r < 0)
+                return r;
+        if (strcmp(agent.job_type, "stop") != 0 &&
+            (agent.job_type[0] || strcmp(agent.active_state, "inactive") != 0))
+                return 0;
+
+        return stop_collectors(rs->systemd);
+}
+
 int rescan_act(Rescan *rs) {
         _cleanup_(entries_done) Entries known = {}, wanted = {};
         _cleanup_(states_done) States states = {};
@@ -218,7 +234,10 @@ int rescan_act(Rescan *rs) {
 
         r = carry_out(rs, &plan);
         k = write_known(rs); /* what has been done is done */
-        return r < 0 ? r : k;
+        if (r >= 0)
+                r = k;
+
+        return r < 0 || plan.n == 0 ? r : stop_with_agent(rs);
 }
 
 /* -- watching -- */

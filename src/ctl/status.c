@@ -188,6 +188,8 @@ static int add_cell(Table *t, const json_t *c, size_t column) {
         case CELL_NUMBER:
                 return table_add(t, "%" PRIu64, number(c, key));
         case CELL_AGO:
+                if (number(c, key) == 0)
+                        return table_add(t, "now");
                 return table_add(t, "%s ago",
                                  span_format(span, MIN(number(c, key), UINT64_C(1) << 40) * USEC_PER_SEC));
         }

@@ -107,6 +107,27 @@ static void say(const char *instance, const FailureReport *report, Failure failu
                               failure.retry ? retry_span(instance, span) : "");
 }
 
+/* Off its schedule, for a while. Where the agent has begun to stop meanwhile, it may have looked for timers
+ * to stop before there was this one. */
+static int start_retry(Systemd *s, const Units *units, const FailureUnit *unit, Failure *failure) {
+        _cleanup_(systemd_unit_done) SystemdUnit agent = {};
+        int r;
+
+        /* one that is not active is not touched: of a collector without a schedule it would have no time */
+        r = unit->has_timer ? systemd_do(s, SYSTEMD_STOP, units->timer) : 0;
+        if (r >= 0)
+                r = systemd_do(s, SYSTEMD_RESTART, units->retry);
+        if (r >= 0)
+                r = systemd_find(s, AGENT_UNIT, &agent);
+        if (r < 0 && r != -EDEADLK)
+                return r;
+        if (r >= 0 && unit_is_up(&agent))
+                return 0;
+
+        failure->retry = false;
+        return systemd_do(s, SYSTEMD_STOP, units->retry);
+}
+
 static int look_after(Systemd *s, const char *instance, const FailureReport *report, Failure *ret) {
         FailureUnit unit = {};
         Failure failure;
@@ -119,15 +140,10 @@ static int look_after(Systemd *s, const char *instance, const FailureReport *rep
                 return r;
 
         failure = failure_judge(report, &unit);
-        if (failure.verdict != FAILURE_NONE && failure.verdict != FAILURE_FAILED)
+        if (unit.is_failed && failure.verdict != FAILURE_FAILED)
                 k = systemd_do(s, SYSTEMD_RESET_FAILED, units.service);
-        if (failure.retry) {
-                r = systemd_do(s, SYSTEMD_RESTART, units.retry);
-                if (r == -EDEADLK) { /* the agent is being stopped since */
-                        failure.retry = false;
-                        r = 0;
-                }
-        }
+        if (failure.retry)
+                r = start_retry(s, &units, &unit, &failure);
 
         *ret = failure;
         return r < 0 ? r : k;

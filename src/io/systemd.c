@@ -296,22 +296,47 @@ int systemd_list(Systemd *s, const char *const *patterns, SystemdUnits *ret) {
         return r < 0 ? r : list_units(s, m, ret);
 }
 
+/* The pattern that only `name` matches. The caller frees it; NULL: no memory. */
+static char *pattern_from_name(const char *name) {
+        char *pattern = malloc(2 * strlen(name) + 1), *p = pattern;
+
+        if (!pattern)
+                return NULL;
+
+        for (; *name; name++) {
+                if (strchr("\\*?[", *name))
+                        *p++ = '\\';
+                *p++ = *name;
+        }
+
+        *p = '\0';
+        return pattern;
+}
+
 int systemd_find(Systemd *s, const char *unit, SystemdUnit *ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(freep) char *pattern = pattern_from_name(unit);
         _cleanup_(systemd_units_done) SystemdUnits list = {};
+        SystemdUnit u;
         int r;
 
-        r = new_call(s, "ListUnitsByNames", &m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "as", 1, unit);
-        if (r >= 0)
-                r = list_units(s, m, &list);
+        if (!pattern)
+                return -ENOMEM;
+
+        r = systemd_list(s, (const char *const[]) { pattern, NULL }, &list);
         if (r < 0)
                 return r;
-        if (list.n != 1)
-                return -EBADMSG;
+        if (list.n > 0) {
+                *ret = TAKE(list.units[0]);
+                return 0;
+        }
 
-        *ret = TAKE(list.units[0]);
+        u = (SystemdUnit) { strdup(unit), strdup("not-found"), strdup("inactive"), strdup("") };
+        if (!u.name || !u.load_state || !u.active_state || !u.job_type) {
+                systemd_unit_done(&u);
+                return -ENOMEM;
+        }
+
+        *ret = u;
         return 0;
 }
 

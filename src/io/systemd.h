@@ -50,7 +50,7 @@ typedef struct SystemdUnits {
 
 /* The loaded units whose names match one of the patterns (a NULL-terminated list of them). */
 int systemd_list(Systemd *s, const char *const *patterns, SystemdUnits *ret);
-/* One unit, whether it is loaded or not. */
+/* One unit. Nothing is loaded for it: one that is not is "not-found" and "inactive" here. */
 int systemd_find(Systemd *s, const char *unit, SystemdUnit *ret);
 void systemd_unit_done(SystemdUnit *u);
 void systemd_units_done(SystemdUnits *u);

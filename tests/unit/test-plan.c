@@ -46,9 +46,9 @@ static const Row rows[] = {
         { "changed, periodic", "a:1t", "a:2t", "a:T", "", "a changed restart-timer;" },
         { "changed while it runs", "a:1t", "a:2t", "a:TS", "", "a changed restart-timer;" },
         { "changed, periodic, failed", "a:1t", "a:2t", "a:FR", "",
-          "a changed stop-retry reset-failed restart-timer start-service;" },
+          "a changed stop-retry reset-failed restart-timer;" },
         { "changed, periodic, not for this host", "a:1t", "a:2t", "a:R", "",
-          "a changed stop-retry restart-timer start-service;" },
+          "a changed stop-retry restart-timer;" },
         { "changed, periodic, retried right now", "a:1t", "a:2t", "a:SR", "",
           "a changed stop-retry restart-timer;" },
         { "changed, its timer stopped by hand, run by hand", "a:1t", "a:2t", "a:S", "", "a quiet;" },
@@ -60,18 +60,16 @@ static const Row rows[] = {
         { "now periodic, stopped by hand", "a:1s", "a:2t", "", "", "a quiet;" },
         { "now long-running", "a:1t", "a:2s", "a:T", "", "a changed stop-timer restart-service;" },
         { "now long-running, failed", "a:1t", "a:2s", "a:FR", "",
-          "a changed stop-timer stop-retry reset-failed restart-service;" },
+          "a changed stop-retry reset-failed restart-service;" },
         { "another kind, digest alike", "a:1s", "a:1t", "a:S", "", "a changed stop-service restart-timer;" },
 
-        { "gone", "a:1s", "", "a:S", "", "a gone stop-timer stop-retry stop-service;" },
-        { "gone, failed", "a:1t", "", "a:FR", "",
-          "a gone stop-timer stop-retry stop-service reset-failed;" },
-        { "gone, stopped by hand", "a:1s", "", "", "", "a gone stop-timer stop-retry stop-service;" },
-        { "gone, the agent is down", "a:1s", "", "", "", "a gone stop-timer stop-retry stop-service;",
-          .agent_down = true },
+        { "gone", "a:1s", "", "a:S", "", "a gone stop-service;" },
+        { "gone, periodic", "a:1t", "", "a:T", "", "a gone stop-timer stop-service;" },
+        { "gone, failed", "a:1t", "", "a:FR", "", "a gone stop-retry stop-service reset-failed;" },
+        { "gone, stopped by hand", "a:1s", "", "", "", "a gone stop-service;" },
+        { "gone, the agent is down", "a:1s", "", "", "", "a gone stop-service;", .agent_down = true },
         { "never known, yet it runs", "", "", "a:S b:T c:R", "",
-          "a gone stop-timer stop-retry stop-service; b gone stop-timer stop-retry stop-service; "
-          "c gone stop-timer stop-retry stop-service;" },
+          "a gone stop-service; b gone stop-timer stop-service; c gone stop-retry stop-service;" },
         { "never known, loaded", "", "", "a:", "", "" },
 
         { "stalled", "a:1s b:1s", "a:1s b:1s", "a:S b:S", "b", "b stalled restart-service;" },
@@ -82,11 +80,11 @@ static const Row rows[] = {
         { "stalled, of an unknown name", "a:1s", "a:1s", "a:S", "x", "" },
         { "stalled and masked", "a:1s", "a:1s", "a:SM", "a", "" },
         { "stalled and changed", "a:1s", "a:2s", "a:S", "a", "a changed restart-service;" },
-        { "stalled and gone", "a:1s", "", "a:S", "a", "a gone stop-timer stop-retry stop-service;" },
+        { "stalled and gone", "a:1s", "", "a:S", "a", "a gone stop-service;" },
         { "stalled, the agent is down", "a:1s", "a:1s", "a:S", "a", "", .agent_down = true },
 
         { "all at once", "b:1s c:1t d:1s", "a:1t b:2s d:1s", "b:S c:T d:S", "d",
-          "a new restart-timer; b changed restart-service; c gone stop-timer stop-retry stop-service; "
+          "a new restart-timer; b changed restart-service; c gone stop-timer stop-service; "
           "d stalled restart-service;" },
 };
 
