@@ -25,6 +25,7 @@ struct Manager {
         sd_event *event;
         PointRules *rules;
         Ring *ring;
+        Queue *queue; /* reads the ring */
         SourceHub *hub;
         Sender *sender;
         Units *units;

@@ -165,7 +165,7 @@ static int make_sender(Manager *m) {
 
         config.servers = dry_run ? &standard_output : list.servers;
         config.n_servers = dry_run ? 1 : list.n;
-        r = sender_new(&m->sender, m->event, m->ring, 0, &config, &events, m);
+        r = sender_new(&m->sender, m->event, m->queue, 0, &config, &events, m);
         if (r < 0)
                 return log_error_errno(r, "Failed to set up delivery to %s: %m", config.servers[0].url);
 
@@ -312,7 +312,7 @@ static int make_loop(Manager *m) {
         return 0;
 }
 
-static int make_queue(Manager *m) {
+static int make_ring(Manager *m) {
         int r;
 
         if (m->options->service)
@@ -321,6 +321,20 @@ static int make_queue(Manager *m) {
         r = ring_new(&m->ring, (size_t) m->config->queue_size);
         if (r < 0)
                 return log_error_errno(r, "Failed to make the queue: %m");
+
+        return 0;
+}
+
+static int make_queue(Manager *m) {
+        int r;
+
+        r = make_ring(m);
+        if (r < 0)
+                return r;
+
+        r = queue_new(&m->queue, m->ring, NULL);
+        if (r < 0)
+                return log_oom();
 
         return 0;
 }
@@ -373,6 +387,7 @@ Manager *manager_free(Manager *m) {
         source_hub_free(m->hub);
         lane_free(m->self);
         lane_free(m->input_lane);
+        queue_free(m->queue);
         ring_free(m->ring);
         point_rules_free(m->rules);
         sd_event_source_disable_unref(m->self_timer);
@@ -437,7 +452,7 @@ static int replace_sender(Manager *m) {
                 m->lost_before += sender_server_stats(old, i)->refused;
         }
         sender_free(old);
-        ring_rewind(m->ring, 0);
+        queue_rewind(m->queue, 0);
         sender_kick(m->sender);
         return 0;
 }

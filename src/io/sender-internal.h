@@ -23,7 +23,7 @@ typedef struct SenderTarget {
 
 struct Sender {
         sd_event *event;
-        Ring *ring; /* borrowed */
+        Queue *queue; /* borrowed */
         unsigned reader;
         SenderConfig config;
         SenderEvents events;
@@ -34,7 +34,7 @@ struct Sender {
         size_t current; /* in use, or tried last */
 
         SenderState state;
-        uint64_t seen; /* the ring's head at the last turn */
+        uint64_t seen; /* the queue's head at the last turn */
         Link *link;
         int lost;                 /* why the link is to go: a negative errno; 0: it is not */
         int closed;               /* the same, for good */

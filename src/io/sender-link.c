@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sender as its protocols see it: the ring's cursors, the counters, and the word that a connection is
+/* The sender as its protocols see it: the queue's cursors, the counters, and the word that a connection is
  * up, lost or complained about. None of these makes or ends a Link; that is on_turn()'s business.
  *
  * A line the server named as bad is counted as refused when what it belonged to is proven, not before: after
@@ -14,7 +14,6 @@
 #include "basic/log.h"
 #include "basic/printable.h"
 #include "io/sender-internal.h"
-#include "store/lines.h"
 
 sd_event *sender_event(Sender *s) {
         return s->event;
@@ -45,47 +44,40 @@ int sender_curl(Sender *s, CurlGlue **ret) {
         return 0;
 }
 
-/* -- the ring -- */
+/* -- the queue -- */
 
 static bool is_going(const Sender *s) {
         return s->lost < 0 || s->closed < 0 || s->ended;
 }
 
-/* Has a line been begun that is not whole on the wire? */
-static bool in_mid_line(const Sender *s) {
-        uint64_t n = sender_sent_at(s) - sender_acked_at(s);
-
-        return n > 0 && ring_unacked(s->ring, s->reader).p[n - 1] != '\n';
-}
-
 Slice sender_peek(Sender *s) {
-        Slice run = ring_peek(s->ring, s->reader), line = { run.p, 0 };
+        Slice run = queue_peek(s->queue, s->reader), line = { run.p, 0 };
 
         if (is_going(s))
                 return line;
         if (!s->expired)
                 return run;
-        if (in_mid_line(s) && slice_cut(&run, '\n', &line))
+        if (queue_in_mid_line(s->queue, s->reader) && slice_cut(&run, '\n', &line))
                 line.n++;
 
         return line;
 }
 
 void sender_sent(Sender *s, size_t n) {
-        ring_sent(s->ring, s->reader, n);
+        queue_sent(s->queue, s->reader, n);
         sender_current(s)->stats.bytes += n;
 }
 
 uint64_t sender_sent_at(const Sender *s) {
-        return ring_sent_at(s->ring, s->reader);
+        return queue_sent_at(s->queue, s->reader);
 }
 
 uint64_t sender_acked_at(const Sender *s) {
-        return ring_acked_at(s->ring, s->reader);
+        return queue_acked_at(s->queue, s->reader);
 }
 
 size_t sender_queue_size(const Sender *s) {
-        return ring_size(s->ring);
+        return queue_size(s->queue);
 }
 
 static void count_acked(Sender *s, uint64_t lines, usec_t latency) {
@@ -114,22 +106,15 @@ static void note_success(Sender *s) {
 }
 
 void sender_acked(Sender *s, uint64_t until, usec_t latency) {
-        uint64_t acked = sender_acked_at(s);
-        Slice run = ring_unacked(s->ring, s->reader);
-        const char *end;
+        uint64_t lines;
 
         assert(until <= sender_sent_at(s));
 
-        if (until <= acked)
+        lines = queue_ack(s->queue, s->reader, until);
+        if (lines == 0)
                 return;
 
-        end = memrchr(run.p, '\n', until - acked);
-        if (!end)
-                return;
-
-        run.n = (size_t) (end - run.p) + 1;
-        count_acked(s, lines_count(run), latency);
-        ring_ack(s->ring, s->reader, acked + run.n);
+        count_acked(s, lines, latency);
         note_success(s);
 
         if (s->events.acked)
@@ -138,7 +123,7 @@ void sender_acked(Sender *s, uint64_t until, usec_t latency) {
 }
 
 void sender_rewind(Sender *s) {
-        ring_rewind(s->ring, s->reader);
+        queue_rewind(s->queue, s->reader);
         s->refused = 0;
         sender_end_if_proven(s); /* nothing will be acknowledged on an expired link any more */
 }

@@ -42,8 +42,8 @@ void *sender_link_memory(Link *l); /* memory_size bytes, the server's */
 /* libcurl, loaded at the first call; borrowed. On failure it is logged. */
 int sender_curl(Sender *s, CurlGlue **ret);
 
-/* What may be sent next; borrowed from the ring. When the connection is to end, only the rest of a line that
- * was begun, then nothing. */
+/* What may be sent next; borrowed from the queue. When the connection is to end, only the rest of a line
+ * that was begun, then nothing. */
 Slice sender_peek(Sender *s);
 void sender_sent(Sender *s, size_t n);     /* the first `n` bytes are on the wire */
 uint64_t sender_sent_at(const Sender *s);  /* position behind them, for sender_acked() */

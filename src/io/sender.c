@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sender: which server, when, and the ring's cursors.
+/* The sender: which server, when, and the queue's cursors.
  *
  * There is at most one Link. Whatever may make or end one happens in on_turn(), a one-shot source that runs
  * ahead of all others in the loop's next turn: a protocol in the midst of its work, or a caller of
@@ -10,8 +10,8 @@
  * the marks are wiped off and a wait follows, so that each wait is followed by a round through all servers,
  * which begins with another than the one that failed last. The wait grows until something has been proven.
  *
- * A connection that is to end for its age (`expired`) is cut off from the ring by sender_peek(), so that the
- * protocol proves what it has sent, and is closed when nothing is left unproven. */
+ * A connection that is to end for its age (`expired`) is cut off from the queue by sender_peek(), so that
+ * the protocol proves what it has sent, and is closed when nothing is left unproven. */
 
 #include <stdio.h>
 
@@ -53,7 +53,7 @@ void sender_timer(Sender *s, usec_t at) {
 }
 
 static bool sender_has_more(const Sender *s) {
-        return ring_peek(s->ring, s->reader).n > 0;
+        return queue_has_more(s->queue, s->reader);
 }
 
 /* -- servers -- */
@@ -106,7 +106,7 @@ static void sender_unlink(Sender *s) {
                 free(TAKE(s->link));
         }
 
-        ring_rewind(s->ring, s->reader);
+        queue_rewind(s->queue, s->reader);
         s->refused = 0;
         s->lost = 0;
         s->expired = s->ended = s->proven = false;
@@ -169,7 +169,7 @@ static void sender_close(Sender *s) {
 static int on_turn(sd_event_source *source _unused_, void *userdata) {
         Sender *s = userdata;
 
-        s->seen = ring_head(s->ring);
+        s->seen = queue_head(s->queue);
         if (s->closed < 0) {
                 sender_close(s);
                 return 0;
@@ -223,7 +223,7 @@ static int add_sources(Sender *s) {
         if (r < 0)
                 return r;
 
-        /* On: what a former process left in the ring wants sending without anybody's kick. */
+        /* On: what a former process left in the queue wants sending without anybody's kick. */
         r = sd_event_add_time(s->event, &s->timer, CLOCK_MONOTONIC, USEC_INFINITY, 10 * USEC_PER_MSEC,
                               on_timer, s);
         if (r < 0)
@@ -277,7 +277,7 @@ static void set_config(Sender *s, const SenderConfig *config) {
         s->backoff = s->config.backoff;
 }
 
-int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const SenderConfig *config,
+int sender_new(Sender **ret, sd_event *event, Queue *queue, unsigned reader, const SenderConfig *config,
                const SenderEvents *events, void *userdata) {
         _cleanup_(sender_freep) Sender *s = calloc(1, sizeof(*s));
         int r;
@@ -289,7 +289,7 @@ int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const
 
         *s = (Sender) {
                 .event = sd_event_ref(event),
-                .ring = ring,
+                .queue = queue,
                 .reader = reader,
                 .events = *events,
                 .userdata = userdata,
@@ -316,7 +316,7 @@ Sender *sender_free(Sender *s) {
         if (s->link) {
                 s->link->ops->stop(s->link);
                 free(s->link);
-                ring_rewind(s->ring, s->reader);
+                queue_rewind(s->queue, s->reader);
         }
         (void) curl_glue_free(s->curl);
         (void) sd_event_source_disable_unref(s->turn);
@@ -335,7 +335,7 @@ Sender *sender_free(Sender *s) {
 void sender_kick(Sender *s) {
         /* A turn is an event too: kicked after every event, this must not cause one without need. */
         if ((s->state == SENDER_IDLE && sender_has_more(s)) ||
-            (s->state == SENDER_CONNECTED && ring_head(s->ring) != s->seen))
+            (s->state == SENDER_CONNECTED && queue_head(s->queue) != s->seen))
                 sender_turn(s);
 }
 
@@ -349,7 +349,7 @@ void sender_retry(Sender *s) {
 }
 
 bool sender_is_drained(const Sender *s) {
-        return sender_acked_at(s) == ring_head(s->ring);
+        return sender_acked_at(s) == queue_head(s->queue);
 }
 
 SenderStatus sender_status(const Sender *s) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Delivery: takes finished lines from one reader of the ring, puts them on the wire, and acknowledges them
- * to the ring only on proof. Of the stats, `acked` are the lines delivered, those the server named as bad
- * (`refused`) aside: both together have left the ring.
+/* Delivery: takes finished lines from one reader of the queue, puts them on the wire, and acknowledges them
+ * to the queue only on proof. Of the stats, `acked` are the lines delivered, those the server named as bad
+ * (`refused`) aside: both together have left the queue.
  *
  * The sender chooses a server, backs off, and moves the cursors; what is said on the wire is the business of
  * a SenderOps (telnet, standard output). A lost connection rewinds to what was last proven, so delivery is
@@ -14,7 +14,7 @@
 
 #include "basic/backoff.h"
 #include "basic/slice.h"
-#include "store/ring.h"
+#include "store/queue.h"
 #include "store/stats.h"
 
 typedef struct Sender Sender;
@@ -46,7 +46,7 @@ typedef struct SenderConfig {
 } SenderConfig;
 
 typedef struct SenderEvents {
-        void (*acked)(void *userdata); /* the ring has room again */
+        void (*acked)(void *userdata); /* the queue has room again */
         /* Standard output only: -EPIPE, nobody reads it any more; -ENOSPC and the like. Nothing is tried
          * again. */
         void (*closed)(void *userdata, int error);
@@ -71,12 +71,12 @@ typedef struct SenderStatus {
 /* Every url must begin with the scheme of a known SenderOps: "telnet://host:4242", "stdout:".
  * -EPROTONOSUPPORT: one does not; -EINVAL: one names a user. The events come from the loop, never from a
  * function called here; they must not free the sender. The process is to ignore SIGPIPE. */
-int sender_new(Sender **ret, sd_event *event, Ring *ring, unsigned reader, const SenderConfig *config,
+int sender_new(Sender **ret, sd_event *event, Queue *queue, unsigned reader, const SenderConfig *config,
                const SenderEvents *events, void *userdata);
-Sender *sender_free(Sender *s); /* NULL-safe, returns NULL; what was not proven stays in the ring */
+Sender *sender_free(Sender *s); /* NULL-safe, returns NULL; what was not proven stays in the queue */
 DEFINE_CLEANUP(Sender *, sender_free);
 
-void sender_kick(Sender *s);             /* lines have been committed to the ring */
+void sender_kick(Sender *s);             /* lines have been committed to the queue */
 void sender_retry(Sender *s);            /* does not wait any longer, where it is backing off */
 bool sender_is_drained(const Sender *s); /* all that was committed is acknowledged */
 SenderStatus sender_status(const Sender *s);

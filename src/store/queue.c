@@ -52,17 +52,19 @@ static uint64_t ring_floor(const Ring *r) {
 
 /* -- life -- */
 
-/* What the spool holds of this ring leaves it. */
+/* What the spool holds of this ring leaves it. A reader whose acked is between the two had got so far by
+ * itself; one at the floor may be anywhere in the spool, one at the end may have been put there. */
 static void finish_spill(Queue *q) {
-        uint64_t at = boundary(q) - q->base;
+        uint64_t at = boundary(q) - q->base, floor = ring_floor(q->ring);
 
-        if (at <= ring_floor(q->ring) || at > ring_head(q->ring))
+        if (at <= floor || at > ring_head(q->ring))
                 return;
 
         for (unsigned i = 0; i < ring_n_readers(q->ring); i++) {
                 uint64_t acked = ring_acked_at(q->ring, i);
 
-                (void) spool_ack(q->spool, i, q->base + MIN(acked, at));
+                if (acked > floor && acked != at)
+                        (void) spool_ack(q->spool, i, q->base + MIN(acked, at));
                 ring_ack(q->ring, i, at);
         }
 }
@@ -103,6 +105,8 @@ int queue_new(Queue **ret, Ring *ring, Spool *spool) {
                 .lost_before = spool ? spool_lost(spool) : 0,
                 .backoff = { .min = RETRY_MIN, .max = RETRY_MAX },
         };
+        for (unsigned i = 0; i < ring_n_readers(ring); i++)
+                ring_rewind(ring, i);
         if (spool) {
                 r = join(q);
                 if (r < 0)

@@ -20,7 +20,7 @@
 typedef struct Queue Queue;
 
 /* Takes up what ring and spool hold. What a killed process had written to the spool and not yet taken out of
- * the ring is known by the ring's identity and its positions, and taken out now.
+ * the ring is known by the ring's identity and its positions, and taken out now. Nothing counts as sent.
  * `ring` and `spool` (NULL: memory only) are borrowed for the queue's life. -ENOMEM. */
 int queue_new(Queue **ret, Ring *ring, Spool *spool);
 Queue *queue_free(Queue *q); /* NULL-safe, returns NULL; ring and spool keep what they hold */

@@ -64,6 +64,7 @@ int rig_set_up(void **state) {
         (void) signal(SIGPIPE, SIG_IGN);
         assert_true(sd_event_new(&r->event) >= 0);
         assert_int_equal(ring_new(&r->ring, 1 << 20), 0);
+        assert_int_equal(queue_new(&r->queue, r->ring, NULL), 0);
         *state = r;
         return 0;
 }
@@ -74,6 +75,7 @@ int rig_tear_down(void **state) {
         (void) sender_free(r->sender);
         for (size_t i = 0; i < ELEMENTSOF(r->tsd); i++)
                 tsd_done(&r->tsd[i]);
+        (void) queue_free(r->queue);
         (void) ring_free(r->ring);
         (void) sd_event_unref(r->event);
         free(r);
@@ -107,7 +109,7 @@ void rig_start(Rig *r, SenderConfig config) {
         if (config.hold_time == 0)
                 config.hold_time = 10 * USEC_PER_MSEC;
 
-        assert_int_equal(sender_new(&r->sender, r->event, r->ring, 0, &config, &events, r), 0);
+        assert_int_equal(sender_new(&r->sender, r->event, r->queue, 0, &config, &events, r), 0);
 }
 
 bool rig_is_done(const Rig *r) {

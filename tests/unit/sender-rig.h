@@ -17,6 +17,7 @@
 typedef struct Rig {
         sd_event *event;
         Ring *ring;
+        Queue *queue; /* of the ring alone */
         Sender *sender;
         Tsd tsd[2];
         size_t n_tsd;

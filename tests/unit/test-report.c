@@ -20,6 +20,7 @@ typedef struct Fixture {
         const char *dirs[1];
         sd_event *event;
         Ring *ring;
+        Queue *queue;
         PointRules *rules;
         SourceHub *hub;
         Sender *sender;
@@ -56,9 +57,10 @@ static Fixture *fixture_new(void) {
         f->dirs[0] = f->dir;
         assert_true(sd_event_new(&f->event) >= 0);
         assert_int_equal(ring_new(&f->ring, 1 << 20), 0);
+        assert_int_equal(queue_new(&f->queue, f->ring, NULL), 0);
         assert_int_equal(point_rules_new(&f->rules, SLICE(""), NULL, 0, 8, BAD_CHARS_REJECT), 0);
         assert_int_equal(source_hub_new(&f->hub, f->event), 0);
-        assert_int_equal(sender_new(&f->sender, f->event, f->ring, 0,
+        assert_int_equal(sender_new(&f->sender, f->event, f->queue, 0,
                                     &(SenderConfig) { .servers = &server, .n_servers = 1 }, &events, NULL),
                          0);
         assert_int_equal(lane_new(&f->input, "stdin", f->ring, f->rules, &(DedupLimits) {}), 0);
@@ -81,6 +83,7 @@ static void fixture_free(Fixture *f) {
         sender_free(f->sender);
         source_hub_free(f->hub);
         point_rules_free(f->rules);
+        queue_free(f->queue);
         ring_free(f->ring);
         sd_event_unref(f->event);
         assert_int_equal(unlink(f->path), 0);

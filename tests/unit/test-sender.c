@@ -197,7 +197,7 @@ static void test_bad_urls(void **state) {
                 SenderConfig config = { .servers = servers, .n_servers = 2 };
                 _cleanup_(sender_freep) Sender *s = NULL;
 
-                assert_int_equal(sender_new(&s, r->event, r->ring, 0, &config, &events, NULL), cases[i].r);
+                assert_int_equal(sender_new(&s, r->event, r->queue, 0, &config, &events, NULL), cases[i].r);
                 assert_int_equal(!!s, cases[i].r == 0);
         }
 }
