@@ -13,7 +13,6 @@ typedef enum OptionEffect {
         OPTION_DIR,
         OPTION_HOST,
         OPTION_HOSTS,
-        OPTION_LATER, /* taken, and refused with what is there instead (`fixed`) */
         OPTION_CONFIG,
         OPTION_HELP,
         OPTION_VERSION,

@@ -14,8 +14,8 @@
 
 #include <config.h>
 
+#include "agent/options-internal.h"
 #include "agent/options-table.h"
-#include "agent/options.h"
 #include "conf/config-table.h"
 #include "conf/config-url.h"
 #include "conf/hostport.h"
@@ -26,13 +26,6 @@ typedef struct Given {
         const OptionRow *row;
         const char *value; /* borrowed from argv; NULL: takes none */
 } Given;
-
-typedef struct Parse {
-        Options options;
-        Config *given; /* the lists of the command line */
-        const char *host, *hosts;
-        bool has_port;
-} Parse;
 
 static const ConfigKey option_keys[] = {
         { "port", CONFIG_UINT, "4242", "1", "65535", offsetof(Options, port), NULL },
@@ -87,8 +80,7 @@ int options_exit_status(int r, int argc, char **argv) {
         return 1;
 }
 
-/* One line on standard error; wrong usage is told where to look. Returns `r`. */
-_printf_(2, 3) static int refuse(int r, const char *format, ...) {
+int options_refuse(int r, const char *format, ...) {
         char line[1024];
         va_list ap;
 
@@ -106,8 +98,8 @@ _printf_(2, 3) static int refuse(int r, const char *format, ...) {
         return r;
 }
 
-static int refuse_oom(void) {
-        return refuse(-ENOMEM, "out of memory");
+int options_refuse_oom(void) {
+        return options_refuse(-ENOMEM, "out of memory");
 }
 
 /* -- noting -- */
@@ -128,17 +120,18 @@ static int refuse_option(int code, char **argv) {
         if (optopt >= OPTION_BASE) {
                 const char *name = option_rows[optopt - OPTION_BASE].name;
 
-                return refuse(-EINVAL,
-                              code == ':' ? "option '--%s' needs a value" : "option '--%s' takes no value",
-                              name);
+                return options_refuse(
+                        -EINVAL,
+                        code == ':' ? "option '--%s' needs a value" : "option '--%s' takes no value", name);
         }
         if (optopt != 0)
-                return refuse(-EINVAL, code == ':' ? "option '-%c' needs a value" : "unknown option '-%c'",
-                              optopt);
+                return options_refuse(-EINVAL,
+                                      code == ':' ? "option '-%c' needs a value" : "unknown option '-%c'",
+                                      optopt);
         if (strncmp(word, "--", 2) == 0 && count_prefixed(option_rows, word + 2) > 1)
-                return refuse(-EINVAL, "option '%s' is ambiguous", word);
+                return options_refuse(-EINVAL, "option '%s' is ambiguous", word);
 
-        return refuse(-EINVAL, "unknown option '%s'", word);
+        return options_refuse(-EINVAL, "unknown option '%s'", word);
 }
 
 static const OptionRow *find_row(int code) {
@@ -172,7 +165,7 @@ static int note_all(int argc, char **argv, Given *given) {
                 given[n++] = (Given) { find_row(code), optarg };
         }
         if (optind < argc)
-                return refuse(-EINVAL, "unexpected argument '%s'", argv[optind]);
+                return options_refuse(-EINVAL, "unexpected argument '%s'", argv[optind]);
 
         return n;
 }
@@ -194,9 +187,9 @@ static int apply_setting(Parse *p, const Given *g) {
 
         r = config_key_set(k, base, value, &why);
         if (r == -ENOMEM)
-                return refuse_oom();
+                return options_refuse_oom();
         if (r < 0)
-                return refuse(-EINVAL, "--%s '%s': %s", g->row->name, value, why.data);
+                return options_refuse(-EINVAL, "--%s '%s': %s", g->row->name, value, why.data);
 
         p->has_port = p->has_port || strcmp(g->row->key, "port") == 0;
         return 0;
@@ -206,14 +199,15 @@ static int apply_tag(Parse *p, const Given *g) {
         int r = config_add_tag(p->given, g->value);
 
         if (r == -ENOMEM)
-                return refuse_oom();
+                return options_refuse_oom();
         if (r == -EEXIST)
-                return refuse(-EINVAL, "--tag '%s': there is a tag of this key already", g->value);
+                return options_refuse(-EINVAL, "--tag '%s': there is a tag of this key already", g->value);
         if (r < 0)
-                return refuse(-EINVAL,
-                              "--tag '%s': must be KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of "
-                              "[-_./a-zA-Z0-9]",
-                              g->value);
+                return options_refuse(
+                        -EINVAL,
+                        "--tag '%s': must be KEY=VALUE, the key of [-_.a-zA-Z0-9], the value of "
+                        "[-_./a-zA-Z0-9]",
+                        g->value);
 
         return 0;
 }
@@ -224,15 +218,15 @@ static int apply_dir(Parse *p, const Given *g) {
         int r;
 
         if (!path || stat(path, &st) < 0)
-                return refuse(-ENOENT, "no folder of collectors '%s': %m", g->value);
+                return options_refuse(-ENOENT, "no folder of collectors '%s': %m", g->value);
         if (!S_ISDIR(st.st_mode))
-                return refuse(-ENOTDIR, "no folder of collectors '%s': Not a directory", g->value);
+                return options_refuse(-ENOTDIR, "no folder of collectors '%s': Not a directory", g->value);
 
         r = config_add_dir(p->given, path);
         if (r == -ENOMEM)
-                return refuse_oom();
+                return options_refuse_oom();
         if (r < 0)
-                return refuse(-EINVAL, "--collector-dir '%s': cannot be taken", g->value);
+                return options_refuse(-EINVAL, "--collector-dir '%s': cannot be taken", g->value);
 
         return 0;
 }
@@ -251,9 +245,6 @@ static int apply_one(Parse *p, const Given *g) {
         case OPTION_HOSTS:
                 p->hosts = g->value;
                 return 0;
-        case OPTION_LATER:
-                return refuse(-EOPNOTSUPP, "option '--%s' is not supported yet: %s", g->row->name,
-                              g->row->fixed);
         case OPTION_CONFIG:
         case OPTION_HELP:
         case OPTION_VERSION:
@@ -261,76 +252,6 @@ static int apply_one(Parse *p, const Given *g) {
         }
 
         abort();
-}
-
-/* "telnet://host:4242", or with --http "https://host:4242/api/put". NULL: no memory. */
-static char *server_url(const Parse *p, const HostPort *hp) {
-        const Options *o = &p->options;
-        const char *scheme = !o->http ? "telnet" : o->ssl ? "https" : "http";
-        _cleanup_(freep) char *host = hostport_url(scheme, hp, (uint16_t) o->port);
-        char *url;
-
-        if (!host || !o->http)
-                return TAKE(host);
-        if (asprintf(&url, "%s/%s", host, o->http_api_path + strspn(o->http_api_path, "/")) < 0)
-                return NULL;
-
-        return url;
-}
-
-static int add_server(Parse *p, const HostPort *hp) {
-        _cleanup_(freep) char *url = server_url(p, hp);
-        int r;
-
-        if (!url)
-                return refuse_oom();
-
-        r = config_add_server(p->given, url, url);
-        if (r < 0 && r != -EEXIST) /* named twice is as good as once */
-                return refuse(r == -ENOMEM ? r : -EINVAL, "server '%s': %s", url, strerrordesc_np(-r));
-
-        return 0;
-}
-
-static int add_hosts(Parse *p) {
-        Slice rest = slice_from_string(p->hosts);
-
-        for (bool more = true; more;) {
-                const char *why = NULL;
-                Slice word = rest;
-                HostPort hp;
-                int r;
-
-                more = slice_cut(&rest, ',', &word);
-                word = slice_strip(word);
-                if (hostport_parse(word, &hp, &why) < 0)
-                        return refuse(-EINVAL, "--hosts-list '%.*s': %s", (int) word.n, word.p, why);
-
-                r = add_server(p, &hp);
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
-}
-
-/* -L, -H and -p name the servers; without any of them the files do, and without these it is the local
- * host. */
-static int add_servers(Parse *p) {
-        const char *why = NULL;
-        HostPort hp = { .host = SLICE("localhost") };
-        int r = 0;
-
-        if (p->hosts)
-                r = add_hosts(p);
-        if (r < 0)
-                return r;
-        if (p->host && host_parse(slice_from_string(p->host), &hp, &why) < 0)
-                return refuse(-EINVAL, "--host '%s': %s", p->host, why);
-        if (p->host || (!p->hosts && (p->has_port || p->options.config->n_servers == 0)))
-                return add_server(p, &hp);
-
-        return 0;
 }
 
 /* The lists of the command line take the place of the files'. */
@@ -365,44 +286,27 @@ static int check(const Options *o) {
         const Config *c = o->config;
 
         if (o->daemonize && (o->from_stdin || o->dry_run))
-                return refuse(-EINVAL,
-                              "--daemonize cannot go with %s: a daemon has no standard input or output",
-                              o->from_stdin ? "--stdin" : "--dry-run");
+                return options_refuse(
+                        -EINVAL, "--daemonize cannot go with %s: a daemon has no standard input or output",
+                        o->from_stdin ? "--stdin" : "--dry-run");
         if (o->service && (o->from_stdin || o->dry_run || o->daemonize))
-                return refuse(-EINVAL, "--service cannot go with %s",
-                              o->from_stdin ? "--stdin" :
-                              o->dry_run    ? "--dry-run" :
-                                              "--daemonize");
+                return options_refuse(-EINVAL, "--service cannot go with %s",
+                                      o->from_stdin ? "--stdin" :
+                                      o->dry_run    ? "--dry-run" :
+                                                      "--daemonize");
         if (o->ssl && !o->http)
-                return refuse(-EINVAL, "--ssl goes with --http; a telnets:// server is named in a "
-                                       "configuration file");
+                return options_refuse(-EINVAL, "--ssl goes with --http; a telnets:// server is named in a "
+                                               "configuration file");
         if (o->http_password && !o->http_username)
-                return refuse(-EINVAL, "--http-password goes with --http-username");
+                return options_refuse(-EINVAL, "--http-password goes with --http-username");
         if (c->evict_interval <= c->dedup_interval)
-                return refuse(-EINVAL, "--evict-interval must be more than --dedup-interval");
+                return options_refuse(-EINVAL, "--evict-interval must be more than --dedup-interval");
         if (o->from_stdin && c->n_tags > c->max_tags)
-                return refuse(-EINVAL, "%zu tags are more than --max-tags allows (%zu)", c->n_tags,
-                              (size_t) c->max_tags);
+                return options_refuse(-EINVAL, "%zu tags are more than --max-tags allows (%zu)", c->n_tags,
+                                      (size_t) c->max_tags);
         /* with --stdin no host tag is added, for which config_check() wants room */
         if (!o->from_stdin && config_check(c, &why) < 0)
-                return refuse(-EINVAL, "%s", why.data);
-
-        return 0;
-}
-
-static int set_user(Options *o) {
-        for (size_t i = 0; i < o->config->n_servers; i++) {
-                ConfigServer *server = &o->config->servers[i];
-
-                if (!(config_url_flags(server->url) & URL_HTTP) || server->username[0] ||
-                    server->token_file[0] || server->token_credential[0])
-                        continue;
-
-                free(server->username);
-                server->username = strdup(o->http_username);
-                if (!server->username)
-                        return refuse_oom();
-        }
+                return options_refuse(-EINVAL, "%s", why.data);
 
         return 0;
 }
@@ -412,11 +316,11 @@ static int finish(Parse *p) {
         int r;
 
         if (merge(o->config, p->given) < 0)
-                return refuse_oom();
+                return options_refuse_oom();
 
         r = check(o);
         if (r >= 0 && o->http_username)
-                r = set_user(o);
+                r = options_set_user(o);
         if (r < 0)
                 return r;
 
@@ -425,7 +329,7 @@ static int finish(Parse *p) {
         else if (o->daemonize && !o->logfile)
                 o->logfile = strdup(LOGFILE_OF_A_DAEMON);
         if (o->daemonize && !o->log_stdout && !o->logfile)
-                return refuse_oom();
+                return options_refuse_oom();
 
         return 0;
 }
@@ -448,16 +352,16 @@ static int read_files(Parse *p, const char *etc, const char *named) {
         int r;
 
         if (asprintf(&file, "%s/tcollector.conf", etc) < 0 || asprintf(&drop_ins, "%s/conf.d", etc) < 0)
-                return refuse_oom();
+                return options_refuse_oom();
 
         if (named)
                 r = config_load(&p->options.config, named, NULL, &why);
         else
                 r = config_load(&p->options.config, access(file, F_OK) == 0 ? file : NULL, drop_ins, &why);
         if (r == -ENOMEM)
-                return refuse_oom();
+                return options_refuse_oom();
         if (r < 0) /* a bad file is no wrong usage */
-                return refuse(r == -EINVAL ? -EBADMSG : r, "%s", why.data);
+                return options_refuse(r == -EINVAL ? -EBADMSG : r, "%s", why.data);
 
         return 0;
 }
@@ -467,12 +371,12 @@ static int set_defaults(Parse *p) {
         int r = config_new(&p->given);
 
         if (r < 0)
-                return refuse_oom();
+                return options_refuse_oom();
 
         config_clear_dirs(p->given);
         CONFIG_FOREACH_KEY(k, option_keys)
                 if (k->fallback && config_key_set(k, &p->options, k->fallback, &why) < 0)
-                        return refuse(-ENOMEM, "%s: %s", k->name, why.data);
+                        return options_refuse(-ENOMEM, "%s: %s", k->name, why.data);
 
         return 0;
 }
@@ -483,7 +387,7 @@ int options_parse_at(const char *etc, int argc, char **argv, Options *ret) {
         int n, r;
 
         if (!given)
-                return refuse_oom();
+                return options_refuse_oom();
 
         n = note_all(argc, argv, given);
         if (n < 0)
@@ -499,7 +403,7 @@ int options_parse_at(const char *etc, int argc, char **argv, Options *ret) {
         for (int i = 0; r >= 0 && i < n; i++)
                 r = apply_one(&p, given + i);
         if (r >= 0)
-                r = add_servers(&p);
+                r = options_add_servers(&p);
         if (r >= 0)
                 r = finish(&p);
         if (r < 0)

@@ -96,10 +96,6 @@ class Refused(harness.TestCase):
         (["-s", "-d", "--monitoring-interface", "no address"], 1, "no address"),
     ]
 
-    # Not in this build: refused as failed, never ignored.
-    LATER = [["--http"], ["--ssl"], ["--http-api-path", "api/put"], ["--http-username", "u"],
-             ["--http-password", "p"], ["--service"]]
-
     def names(self):
         (self.folder / "file").write_text("")
         (self.folder / "bad.conf").write_text("max_tags = 3\nno_such_key = 1\n")
@@ -133,11 +129,6 @@ class Refused(harness.TestCase):
         for args, status, pattern in self.ROWS:
             with self.subTest(args=args):
                 self.check([fill(a) for a in args], status, fill(pattern))
-
-    def test_not_in_this_build(self):
-        for args in self.LATER:
-            with self.subTest(args=args):
-                self.check(["-s", "-d", *args], 1, args[0])
 
     def test_without_standard_input(self):
         """Closed, it is as good as empty; its number is not given to something else that is then read."""
@@ -179,7 +170,8 @@ class Taken(harness.TestCase):
         ["--remove-inactive-collectors"],
         ["--monitoring-interface", "127.0.0.1", "--monitoring-port", "{port}"],
         ["--monitoring-interface", "::1", "--monitoring-port", "{port}"], ["--config", "{folder}/conf"],
-        ["--flush-timeout", "5"],
+        ["--flush-timeout", "5"], ["--http"], ["--http", "--ssl"], ["--http-api-path", "api/put"],
+        ["--http-username", "u", "--http-password", "p"],
     ]
 
     def test_rows(self):
@@ -198,7 +190,7 @@ class Taken(harness.TestCase):
         agent = self.run_agent("--help")
         self.assertEqual((0, ""), (agent.status(), agent.stderr()))
         words = agent.stdout().decode().replace(",", " ").replace("=", " ").replace("[", " ").split()
-        for row in self.ROWS + Refused.LATER + [["--daemonize"], ["-D"], ["--help"], ["--version"]]:
+        for row in self.ROWS + [["--daemonize"], ["-D"], ["--service"], ["--help"], ["--version"]]:
             for option in row:
                 if option.startswith("-") and "{" not in option:
                     self.assertIn(option.partition("=")[0], words, "not in --help")
