@@ -110,7 +110,20 @@ static HttpVerdict judge_errors(const HttpReply *reply, Slice object, HttpSaid *
         return HTTP_PUT_OFF;
 }
 
-/* The first line of what is not JSON, or what a JSON object has for a message. */
+/* Of a page of HTML its title says most. */
+static Slice find_title(Slice page) {
+        static const char open[] = "<title>", close[] = "</title>";
+        const char *begin = memmem(page.p, page.n, open, sizeof(open) - 1), *end;
+
+        if (!begin)
+                return (Slice) {};
+
+        begin += sizeof(open) - 1;
+        end = memmem(begin, page.n - (size_t) (begin - page.p), close, sizeof(close) - 1);
+        return (Slice) { begin, end ? (size_t) (end - begin) : 0 };
+}
+
+/* What a JSON object has for a message, the title of a page, or a first line. */
 static Slice find_text(Slice object, Slice body) {
         Slice line, error, text;
 
@@ -122,8 +135,11 @@ static Slice find_text(Slice object, Slice body) {
         if (object.n > 0)
                 return object;
 
-        body = slice_strip(body);
-        return slice_cut(&body, '\n', &line) ? line : body;
+        text = find_title(body);
+        if (text.n > 0)
+                return slice_strip(text);
+
+        return slice_cut(&body, '\n', &line) ? slice_strip(line) : body;
 }
 
 HttpVerdict http_reply_judge(const HttpReply *reply, HttpSaid *ret) {
