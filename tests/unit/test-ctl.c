@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What tcollectorctl makes of what others tell it: systemd's units, a failed collector, the generator's
+ * output, the agent's status. */
+
+#include <stdio.h>
+
+#include "conf/config.h"
+#include "ctl/failure.h"
+#include "ctl/generated.h"
+#include "ctl/states.h"
+#include "ctl/status.h"
+#include "generator/generator.h"
+#include "unit/tap.h"
+#include "unit/tree.h"
+
+/* -- units -- */
+
+static void test_unit_is_up(void **state _unused_) {
+        static const struct {
+                const char *active, *job;
+                bool want;
+        } rows[] = {
+                { "active", "", true },
+                { "activating", "", true },
+                { "reloading", "", true },
+                { "inactive", "", false },
+                { "failed", "", false },
+                { "deactivating", "", false },
+                { "active", "stop", false },
+                { "inactive", "start", true },
+                { "deactivating", "restart", true },
+                { "active", "reload", true },
+                { "active", "restart", true },
+                { "failed", "start", true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                SystemdUnit u = { .active_state = (char *) (uintptr_t) rows[i].active,
+                                  .job_type = (char *) (uintptr_t) rows[i].job };
+
+                if (unit_is_up(&u) != rows[i].want)
+                        fail_msg("%s, job %s", rows[i].active, rows[i].job);
+        }
+}
+
+#define UNIT(name, load, active, job)                                                              \
+        {                                                                                          \
+                (char *) (uintptr_t) name, (char *) (uintptr_t) load, (char *) (uintptr_t) active, \
+                        (char *) (uintptr_t) job                                                   \
+        }
+
+static void test_states(void **state _unused_) {
+        SystemdUnit list[] = {
+                UNIT("tcollector-col@b.service", "loaded", "failed", ""),
+                UNIT("tcollector-col@a\\x20x.service", "loaded", "active", ""),
+                UNIT("tcollector-col-retry@b.timer", "loaded", "active", ""),
+                UNIT("tcollector-col@b.timer", "loaded", "inactive", ""),
+                UNIT("tcollector-col@c.timer", "masked", "active", ""),
+                UNIT("tcollector-col@.service", "loaded", "active", ""),
+                UNIT("tcollector-col@d.socket", "loaded", "active", ""),
+                UNIT("tcollector-col@e/f.service", "loaded", "active", ""),
+                UNIT("tcollector.service", "loaded", "inactive", "start"),
+                UNIT("tcollector-rescan.service", "loaded", "active", ""),
+        };
+        static const PlanState want[] = {
+                { .instance = "a\\x20x", .service_active = true },
+                { .instance = "b", .service_failed = true, .retry_active = true },
+                { .instance = "c", .timer_active = true, .masked = true },
+        };
+        _cleanup_(states_done) States s = {};
+
+        assert_int_equal(states_make(&(SystemdUnits) { list, ELEMENTSOF(list) }, &s), 0);
+        assert_true(s.agent_wanted);
+        assert_int_equal(s.n, ELEMENTSOF(want));
+        for (size_t i = 0; i < s.n; i++) {
+                const PlanState *a = s.states + i, *b = want + i;
+
+                assert_string_equal(a->instance, b->instance);
+                if (a->service_active != b->service_active || a->service_failed != b->service_failed ||
+                    a->timer_active != b->timer_active || a->retry_active != b->retry_active ||
+                    a->masked != b->masked)
+                        fail_msg("%s", a->instance);
+        }
+        assert_ptr_equal(states_find(&s, "b"), s.states + 1);
+        assert_null(states_find(&s, "d"));
+}
+
+static void test_no_states(void **state _unused_) {
+        _cleanup_(states_done) States s = {};
+
+        assert_int_equal(states_make(&(SystemdUnits) {}, &s), 0);
+        assert_int_equal(s.n, 0);
+        assert_false(s.agent_wanted);
+        assert_null(states_find(&s, "a"));
+}
+
+/* -- failures -- */
+
+/* A run that was up from 10 to 20. */
+#define RAN(exited) .inactive_exit = 10, .active_enter = 10, .active_exit = 20, .process_exit = (exited)
+#define BY_ITSELF RAN(20)
+#define TOLD_TO RAN(21)
+/* One that never came up; what it says of being active is of the run before. */
+#define NEVER_UP .inactive_exit = 30, .active_enter = 10, .active_exit = 20, .process_exit = 31
+
+static void test_judge(void **state _unused_) {
+        static const struct {
+                const char *name;
+                FailureReport report;
+                FailureUnit unit;
+                FailureVerdict want;
+                bool retry;
+        } rows[] = {
+                { "not for this host",
+                  { "exit-code", "exited", "13" },
+                  { true, true, true, BY_ITSELF },
+                  FAILURE_EXCUSED,
+                  true },
+                { "not for this host, long-running",
+                  { "exit-code", "exited", "13" },
+                  { true, false, true, BY_ITSELF },
+                  FAILURE_EXCUSED,
+                  true },
+                { "not for this host, while the agent stops",
+                  { "exit-code", "exited", "13" },
+                  { true, true, false, BY_ITSELF },
+                  FAILURE_EXCUSED,
+                  false },
+                { "signal 13",
+                  { "signal", "killed", "13" },
+                  { true, true, true, BY_ITSELF },
+                  FAILURE_FAILED,
+                  true },
+                { "failed",
+                  { "exit-code", "exited", "1" },
+                  { true, true, true, BY_ITSELF },
+                  FAILURE_FAILED,
+                  true },
+                { "killed",
+                  { "signal", "killed", "KILL" },
+                  { true, true, true, BY_ITSELF },
+                  FAILURE_FAILED,
+                  true },
+                { "cannot be started",
+                  { "exit-code", "exited", "203" },
+                  { true, true, true, NEVER_UP },
+                  FAILURE_FAILED,
+                  true },
+                { "first start of all",
+                  { "exit-code", "exited", "203" },
+                  { true, true, true, .inactive_exit = 5, .process_exit = 6 },
+                  FAILURE_FAILED,
+                  true },
+                { "failed, while the agent stops",
+                  { "exit-code", "exited", "1" },
+                  { true, true, false, BY_ITSELF },
+                  FAILURE_FAILED,
+                  false },
+                { "told to end, and failed at it",
+                  { "exit-code", "exited", "1" },
+                  { true, true, true, TOLD_TO },
+                  FAILURE_ASKED,
+                  false },
+                { "told to end, 13",
+                  { "exit-code", "exited", "13" },
+                  { true, true, true, TOLD_TO },
+                  FAILURE_ASKED,
+                  false },
+                { "runs again", { "exit-code", "exited", "1" }, { false, true, true }, FAILURE_NONE, false },
+                { "overstayed",
+                  { "timeout", "killed", "TERM" },
+                  { true, true, true, TOLD_TO },
+                  FAILURE_OVERSTAY,
+                  false },
+                { "overstayed, started again",
+                  { "timeout", "killed", "TERM" },
+                  { false, true, true },
+                  FAILURE_OVERSTAY,
+                  false },
+                { "overstayed, its timer stopped by hand",
+                  { "timeout", "killed", "KILL" },
+                  { true, false, true, TOLD_TO },
+                  FAILURE_OVERSTAY,
+                  false },
+                { "nobody read",
+                  { "timeout", "killed", "TERM" },
+                  { true, false, true, NEVER_UP },
+                  FAILURE_OVERSTAY,
+                  true },
+                { "nobody read, the agent is stopped",
+                  { "timeout", "killed", "TERM" },
+                  { true, false, false, NEVER_UP },
+                  FAILURE_OVERSTAY,
+                  false },
+                { "nobody read, but it has a schedule",
+                  { "timeout", "killed", "TERM" },
+                  { true, true, true, NEVER_UP },
+                  FAILURE_OVERSTAY,
+                  false },
+                { "nothing is known", {}, { true, false, true, BY_ITSELF }, FAILURE_FAILED, true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                Failure got = failure_judge(&rows[i].report, &rows[i].unit);
+
+                if (got.verdict != rows[i].want || got.retry != rows[i].retry)
+                        fail_msg("%s: %d, retry %d", rows[i].name, got.verdict, got.retry);
+        }
+}
+
+static void test_describe(void **state _unused_) {
+        static const struct {
+                FailureReport report;
+                const char *want;
+        } rows[] = {
+                { { "exit-code", "exited", "1" }, "exit status 1" },
+                { { "exit-code", "exited", "217" }, "exit status 217: its user does not exist" },
+                { { "signal", "killed", "SEGV" }, "killed by SIGSEGV" },
+                { { "core-dump", "dumped", "ABRT" }, "killed by SIGABRT" },
+                { { "oom-kill", "killed", "KILL" }, "out of memory" },
+                { { "timeout", "killed", "TERM" }, "did not end in time" },
+                { { "resources", NULL, NULL }, "resources" },
+                { {}, "for an unknown reason" },
+        };
+        char buf[FAILURE_TEXT_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert_string_equal(failure_describe(&rows[i].report, buf), rows[i].want);
+}
+
+/* -- the generator's output -- */
+
+static void make(const Tree *t, UnitFiles *ret, Config **ret_config, Roster *roster) {
+        _cleanup_(freep) char *file = tree_path(t, "etc/tcollector.conf");
+        _cleanup_(buffer_done) Buffer why = {};
+        char host[65] = {};
+
+        assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
+        assert_int_equal(config_load(ret_config, file, NULL, &why), 0);
+        assert_int_equal(roster_read(*ret_config, NULL, NULL, roster), 0);
+        assert_int_equal(unit_files_make(roster, *ret_config, host, ret), 0);
+}
+
+static void test_generated(void **state _unused_) {
+        _cleanup_(unit_files_done) UnitFiles made = {}, read = {};
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_(entries_done) Entries entries = {};
+        _cleanup_(freep) char *etc = NULL, *out = NULL, *text = NULL;
+        _cleanup_(roster_done) Roster roster = {};
+        Tree t;
+
+        tree_make(&t, "d etc d out d c d c/0 d c/60 x c/0/loop x c/60/a.py x c/60/sp@ce");
+        etc = tree_path(&t, "etc");
+        out = tree_path(&t, "out");
+        assert_true(asprintf(&text, "collector_dirs = { \"%s/c\" }\n", t.root) > 0);
+        tree_write(&t, "etc/tcollector.conf", text);
+        assert_int_equal(generator_run(etc, out), 0);
+
+        make(&t, &made, &config, &roster);
+        assert_int_equal(generated_read(out, &read), 0);
+        assert_true(read.n > 0 && generated_equal(&read, &made));
+
+        assert_int_equal(generated_entries(&read, &entries), 0);
+        assert_int_equal(entries.n, 3);
+        for (size_t i = 0; i < entries.n; i++) {
+                const PlanEntry *e = entries.entries + i;
+
+                assert_int_equal(e->kind,
+                                 strcmp(e->instance, "loop") == 0 ? PLAN_LONG_RUNNING : PLAN_PERIODIC);
+                assert_true(e->digest == unit_files_digest(&made, e->instance));
+        }
+        assert_non_null(entries_find(&entries, "sp\\x40ce"));
+
+        /* another generator's file is none of ours, a change in ours is seen */
+        tree_write(&t, "out/tcollector-col@loop.service.d/90-other.conf", "[Unit]\n");
+        unit_files_done(&read);
+        assert_int_equal(generated_read(out, &read), 0);
+        assert_true(generated_equal(&read, &made));
+        tree_write(&t, "out/tcollector-col@loop.service.d/50-tcollector.conf", "[Unit]\n");
+        unit_files_done(&read);
+        assert_int_equal(generated_read(out, &read), 0);
+        assert_false(generated_equal(&read, &made));
+        assert_string_equal(generated_content(&read, "tcollector-col@loop.service.d/50-tcollector.conf"),
+                            "[Unit]\n");
+        assert_null(generated_content(&read, "nothing"));
+        tree_done(&t);
+}
+
+static void test_nothing_generated(void **state _unused_) {
+        _cleanup_(unit_files_done) UnitFiles read = {};
+        _cleanup_(entries_done) Entries entries = {};
+
+        assert_int_equal(generated_read("/nonexistent", &read), 0);
+        assert_int_equal(read.n, 0);
+        assert_int_equal(generated_entries(&read, &entries), 0);
+        assert_int_equal(entries.n, 0);
+}
+
+/* -- the agent's status -- */
+
+#define SAMPLE                                                                                            \
+        "{\"version\":\"1\",\"uptime_sec\":65,\"state\":\"Connected to telnet://a:1\","                   \
+        "\"queue\":{\"bytes\":1536,\"lines\":7,\"size\":16777216},"                                       \
+        "\"spool\":{\"bytes\":0,\"segments\":0,\"lines_lost\":0},"                                        \
+        "\"sums\":{\"received\":12,\"sent\":9,\"acked\":2},"                                              \
+        "\"servers\":[{\"url\":\"telnet://a:1\",\"state\":\"connected\",\"confirmed\":false,"             \
+        "\"last_error\":null,\"acked\":2,\"refused\":1},{\"url\":\"telnet://b:1\",\"state\":\"standby\"," \
+        "\"last_error\":\"no\\u001b[31m\",\"acked\":0,\"refused\":0}],"                                   \
+        "\"collectors\":[{\"name\":\"a.py\",\"state\":\"failed\",\"interval\":60,\"received\":12,"        \
+        "\"sent\":9,\"suppressed\":3,\"invalid\":0,\"series\":4,\"runs\":5,\"failures\":1,"               \
+        "\"last_line_sec_ago\":90},{\"name\":\"new\",\"interval\":0,\"last_line_sec_ago\":null}]}"
+
+#define SCREEN                                                                               \
+        "tcollector 1, up 1min 5s\n"                                                         \
+        "      State: Connected to telnet://a:1\n"                                           \
+        "    Servers: telnet://a:1: connected, unconfirmed; 2 points delivered, 1 refused\n" \
+        "             telnet://b:1: standby; 0 points delivered, 0 refused\n"                \
+        "               last error: no\\x1b[31m\n"                                           \
+        "      Queue: 7 points, 1.5 KiB of 16.0 MiB\n"                                       \
+        "      Spool: 0 B in 0 files, 0 points lost\n"                                       \
+        "     Points: 12 received, 9 sent, 2 acked\n"                                        \
+        " Collectors: 2, 1 failed\n"                                                         \
+        "               failed: a.py\n"
+
+#define TABLE                                                                                               \
+        "NAME  STATE   INTERVAL  RUNS  FAILED  RECEIVED  SENT  SUPPRESSED  INVALID  SERIES     LAST LINE\n" \
+        "a.py  failed        60     5       1        12     9           3        0       4  1min 30s ago\n" \
+        "new   -              -     -       -         -     -           -        -       -             -\n"
+
+static char *shown(int (*show)(Slice document, FILE *f), const char *document, int *ret) {
+        char *text = NULL;
+        size_t n = 0;
+        FILE *f = open_memstream(&text, &n);
+
+        assert_non_null(f);
+        *ret = show(guarded(document), f);
+        assert_int_equal(fclose(f), 0);
+        return text;
+}
+
+static void test_status(void **state _unused_) {
+        static const struct {
+                int (*show)(Slice document, FILE *f);
+                const char *document, *want; /* NULL: refused */
+        } rows[] = {
+                { status_show, SAMPLE, SCREEN },
+                { status_show, "{}", "tcollector ?, up 0\n" },
+                { status_show, "[]", NULL },
+                { status_show, "", NULL },
+                { status_show, "{\"version\":", NULL },
+                { status_show, "{\"version\":1,\"uptime_sec\":-5,\"servers\":{},\"queue\":[],\"sums\":3}",
+                  "tcollector ?, up 0\n" },
+                { status_show_collectors, SAMPLE, TABLE },
+                { status_show_collectors, "{}", NULL },
+                { status_show_collectors, "{\"collectors\":3}", NULL },
+                { status_print_collectors, "{\"a\":1,\"collectors\":[{\"name\":\"x\",\"runs\":1}]}",
+                  "[{\"name\":\"x\",\"runs\":1}]\n" },
+                { status_print_collectors, "[]", NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *text = NULL;
+                int r;
+
+                text = shown(rows[i].show, rows[i].document, &r);
+                assert_int_equal(r, rows[i].want ? 0 : -EBADMSG);
+                if (rows[i].want && strcmp(text, rows[i].want) != 0)
+                        fail_msg("row %zu:\n%s", i, text);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_unit_is_up),        cmocka_unit_test(test_states),
+                cmocka_unit_test(test_no_states),         cmocka_unit_test(test_judge),
+                cmocka_unit_test(test_describe),          cmocka_unit_test(test_generated),
+                cmocka_unit_test(test_nothing_generated), cmocka_unit_test(test_status),
+        };
+
+        return run_tap(tests);
+}
