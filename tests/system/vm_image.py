@@ -20,7 +20,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TOOLS = ("debootstrap", "mke2fs", "chroot")
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "linux-image-cloud-amd64", "initramfs-tools", "python3",
-            "procps", "iproute2", "libconfuse2", "libcurl4", "libmicrohttpd12", "libdeflate0",
+            "procps", "iproute2", "libconfuse2", "libcurl4", "libmicrohttpd12", "libdeflate0", "libjansson4",
             "libsystemd0", "libxxhash0")
 DISK_SIZE = "3G"  # sparse
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
