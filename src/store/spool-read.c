@@ -147,7 +147,7 @@ static int cursor_next(Spool *s, SpoolCursor *c) {
                         continue;
 
                 c->record = h;
-                if (h.position <= c->at.position)
+                if (h.position < c->at.position || (h.position == c->at.position && h.line <= c->at.line))
                         return 1;
 
                 r = cursor_skip(s, c, (SpoolPoint) { h.position, h.line }, why);
