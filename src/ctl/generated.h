@@ -8,8 +8,8 @@
 
 #define GENERATOR_DIR "/run/systemd/generator"
 
-/* What there is of ours below `dir`; a folder that does not exist has nothing. */
-int generated_read(const char *dir, UnitFiles *ret);
+/* What there is of ours below `path`; a folder that does not exist has nothing. */
+int generated_read(const char *path, UnitFiles *ret);
 
 bool generated_equal(const UnitFiles *a, const UnitFiles *b);
 
