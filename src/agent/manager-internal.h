@@ -9,7 +9,6 @@
 #include "agent/runner.h"
 #include "agent/service.h"
 #include "io/monitor.h"
-#include "io/sender.h"
 
 typedef enum Phase {
         PHASE_RUNNING,
@@ -25,9 +24,10 @@ struct Manager {
         sd_event *event;
         PointRules *rules;
         Ring *ring;
-        Queue *queue; /* reads the ring */
+        Spool *spool; /* NULL: no queue on disk */
+        Queue *queue; /* reads both */
         SourceHub *hub;
-        Sender *sender;
+        Delivery *delivery;
         Units *units;
         Service *service; /* only with --service */
         Runner *runner;   /* NULL with -s and --service */
@@ -38,8 +38,6 @@ struct Manager {
         char *helper;
         sd_event_source *self_timer, *evict_timer, *flush_timer, *post;
         usec_t started;
-        uint64_t inherited;                 /* lines found in the queue at the start */
-        uint64_t acked_before, lost_before; /* by senders that are no more */
         Phase phase;
         bool told_to_stop; /* by a signal */
         bool hurried;      /* ... while it was on its way out already: it does not wait for long any more */
@@ -51,12 +49,13 @@ void manager_finish_if_drained(Manager *m);
 void manager_acked(Manager *m);       /* delivery moves */
 void manager_watch_input(Manager *m); /* behind every turn of the loop */
 
-/* How it stands; `census` is borrowed, NULL: there are no collectors. */
-Report manager_report(const Manager *m, const Census *census);
-
 /* Goes over to a changed configuration, borrowed for as long as it is used. Logs what fails; -errno, and it
  * goes on with the old one. */
 int manager_set_config(Manager *m, const Config *config);
+
+/* Makes something of how it stands, of who runs the collectors too. -ENOMEM, or what `make` said. */
+int manager_with_report(const Manager *m, int (*make)(const Report *r, Buffer *out), Buffer *out);
+void manager_log_counters(const Manager *m); /* LOG_DEBUG */
 
 /* A timer on CLOCK_MONOTONIC, to a second. Logs what fails; -errno. */
 int manager_add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,

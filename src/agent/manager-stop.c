@@ -25,7 +25,7 @@ void manager_finish(Manager *m, int status) {
 #define LEFT_MAX 64
 
 static const char *points_left(char buf[static LEFT_MAX], const Manager *m) {
-        uint64_t n = ring_lines_queued(m->ring);
+        uint64_t n = queue_lines(m->queue);
 
         (void) snprintf(buf, LEFT_MAX, n == 1 ? "%" PRIu64 " point is left" : "%" PRIu64 " points are left",
                         n);
@@ -33,13 +33,13 @@ static const char *points_left(char buf[static LEFT_MAX], const Manager *m) {
 }
 
 void manager_finish_if_drained(Manager *m) {
-        if (m->phase == PHASE_FLUSHING && sender_is_drained(m->sender) &&
-            (!m->service || service_is_quiet(m)) && sender_is_drained(m->sender))
+        if (m->phase == PHASE_FLUSHING && delivery_is_drained(m->delivery) &&
+            (!m->service || service_is_quiet(m)) && delivery_is_drained(m->delivery))
                 manager_finish(m, EXIT_SUCCESS);
 }
 
 static int arm_flush(Manager *m) {
-        usec_t limit = m->options->flush_timeout;
+        usec_t limit = m->service ? m->config->flush_timeout : m->options->flush_timeout;
         int r;
 
         if (limit == 0)
@@ -63,9 +63,9 @@ static void begin_flush(Manager *m) {
 
         m->phase = PHASE_FLUSHING;
         (void) source_hub_drain(m->hub);
-        sender_kick(m->sender);
+        delivery_kick(m->delivery);
 
-        queued = ring_lines_queued(m->ring);
+        queued = queue_lines(m->queue);
         if (queued > 0)
                 log_debug("Delivering %" PRIu64 " queued points before the end", queued);
         if (arm_flush(m) < 0)
@@ -74,9 +74,8 @@ static void begin_flush(Manager *m) {
         manager_finish_if_drained(m);
 }
 
-int manager_on_flush_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
-        Manager *m = userdata;
-        SenderStatus status = sender_status(m->sender);
+static void give_up(Manager *m) {
+        SenderStatus status = delivery_status(m->delivery, 0);
         char left[LEFT_MAX];
 
         log_error("Gave up delivering to %s%s%s: %s%s", status.url, status.last_error ? ": " : "",
@@ -85,6 +84,31 @@ int manager_on_flush_timer(sd_event_source *s _unused_, uint64_t usec _unused_, 
                   m->input                   ? ", and what of standard input has not been read" :
                                                ", and what collectors had still to say");
         manager_finish(m, EXIT_FAILURE);
+}
+
+/* What could not be delivered waits on disk for the next start. */
+static void leave_on_disk(Manager *m) {
+        char left[LEFT_MAX];
+        int r;
+
+        r = service_spool_all(m);
+        if (r >= 0) {
+                log_notice("%s, in the spool on disk", points_left(left, m));
+                manager_finish(m, EXIT_SUCCESS);
+                return;
+        }
+
+        (void) log_error_errno(r, "%s, and cannot go to the spool: %m", points_left(left, m));
+        manager_finish(m, EXIT_FAILURE);
+}
+
+int manager_on_flush_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        Manager *m = userdata;
+
+        if (m->service)
+                leave_on_disk(m);
+        else
+                give_up(m);
         return 0;
 }
 
@@ -101,13 +125,14 @@ static void on_collectors_stopped(void *userdata) {
 static void stop_service(Manager *m) {
         service_stopping(m);
         if (service_returns(m)) {
-                log_info("Leaving %" PRIu64 " queued points to the next process",
-                         ring_lines_queued(m->ring));
+                log_info("Leaving %" PRIu64 " queued points to the next process", queue_lines(m->queue));
                 manager_finish(m, EXIT_SUCCESS);
                 return;
         }
 
         begin_flush(m);
+        if (delivery_is_away(m->delivery))
+                leave_on_disk(m);
 }
 
 int manager_on_stop_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata) {
@@ -162,6 +187,7 @@ void manager_watch_input(Manager *m) {
 }
 
 void manager_acked(Manager *m) {
-        if (m->phase != PHASE_RUNNING || m->stalled)
+        /* a service is to stop in a bounded time, however much its spool still holds */
+        if (!m->service && (m->phase != PHASE_RUNNING || m->stalled))
                 (void) arm_flush(m);
 }

@@ -8,8 +8,6 @@
 
 #include "agent/agent-tags.h"
 #include "agent/manager-internal.h"
-#include "agent/report.h"
-#include "agent/server-secrets.h"
 #include "basic/clock.h"
 #include "basic/log.h"
 #include "io/spawn.h"
@@ -58,55 +56,12 @@ static void on_sender_closed(void *userdata, int error) {
 static int on_post(sd_event_source *s _unused_, void *userdata) {
         Manager *m = userdata;
 
-        sender_kick(m->sender);
+        if (m->service)
+                service_spill(m);
+        delivery_kick(m->delivery);
         manager_watch_input(m);
         manager_finish_if_drained(m);
         return 0;
-}
-
-Report manager_report(const Manager *m, const Census *census) {
-        uint64_t lost = m->lost_before;
-
-        for (size_t i = 0; i < sender_n_servers(m->sender); i++)
-                lost += sender_server_stats(m->sender, i)->refused;
-
-        return (Report) {
-                .census = census,
-                .input = m->input_lane,
-                .self = m->self,
-                .sender = m->sender,
-                .ring = m->ring,
-                .inherited = m->inherited,
-                .acked_before = m->acked_before,
-                .lost = lost,
-                .monotonic = clock_usec(CLOCK_MONOTONIC),
-                .realtime = clock_usec(CLOCK_REALTIME),
-                .started = m->started,
-        };
-}
-
-/* Of whoever runs the collectors. With -s there are none. */
-static int take_census(const Manager *m, Census *ret) {
-        if (m->service)
-                return service_census(m, ret);
-
-        return runner_census(m->runner, clock_usec(CLOCK_MONOTONIC), ret);
-}
-
-/* `make` adds something to `out` from the report. */
-static int with_report(const Manager *m, int (*make)(const Report *, Buffer *), Buffer *out) {
-        _cleanup_(census_done) Census census = {};
-        Report report;
-        int r;
-
-        if (!m->input) {
-                r = take_census(m, &census);
-                if (r < 0)
-                        return r;
-        }
-
-        report = manager_report(m, m->input ? NULL : &census);
-        return make(&report, out);
 }
 
 static int on_self_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -114,7 +69,7 @@ static int on_self_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Manager *m = userdata;
         int r;
 
-        r = with_report(m, report_lines, &lines);
+        r = manager_with_report(m, report_lines, &lines);
         if (r < 0)
                 (void) log_warning_errno(r, "No self-report this time: %m");
         else if (lane_lines(m->self, buffer_slice(&lines)) < lines.n)
@@ -139,7 +94,7 @@ static int on_evict_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 }
 
 static int on_monitor_request(void *userdata, Buffer *out) {
-        return with_report(userdata, report_json, out);
+        return manager_with_report(userdata, report_json, out);
 }
 
 /* -- the beginning -- */
@@ -149,27 +104,18 @@ static int make_rules(Manager *m) {
         return agent_tags_rules(&m->rules, m->config, !m->options->from_stdin, NULL);
 }
 
-static int make_sender(Manager *m) {
+static int make_delivery(Manager *m) {
         static const SenderEvents events = { .acked = on_acked, .closed = on_sender_closed };
-        static const SenderServer standard_output = { .url = "stdout:" };
-        _cleanup_(server_list_done) ServerList list = {};
-        _cleanup_(buffer_done) Buffer why = {};
-        bool dry_run = m->options->dry_run;
-        SenderConfig config = { .reconnect_interval = m->config->reconnect_interval };
-        int r;
 
-        r = server_list_make(&list, m->config, getenv("CREDENTIALS_DIRECTORY"), m->options->http_password,
-                             &why);
-        if (r < 0 && !dry_run)
-                return log_error_errno(r, "Failed to set up delivery: %s", why.data ?: strerrordesc_np(-r));
-
-        config.servers = dry_run ? &standard_output : list.servers;
-        config.n_servers = dry_run ? 1 : list.n;
-        r = sender_new(&m->sender, m->event, m->queue, 0, &config, &events, m);
-        if (r < 0)
-                return log_error_errno(r, "Failed to set up delivery to %s: %m", config.servers[0].url);
-
-        return 0;
+        return delivery_new(&m->delivery, m->event,
+                            &(DeliverySpec) {
+                                    .queue = m->queue,
+                                    .ring = m->ring,
+                                    .config = m->config,
+                                    .http_password = m->options->http_password,
+                                    .dry_run = m->options->dry_run,
+                            },
+                            &events, m);
 }
 
 static int make_input(Manager *m, const DedupLimits *dedup) {
@@ -332,7 +278,7 @@ static int make_queue(Manager *m) {
         if (r < 0)
                 return r;
 
-        r = queue_new(&m->queue, m->ring, NULL);
+        r = queue_new(&m->queue, m->ring, m->spool);
         if (r < 0)
                 return log_oom();
 
@@ -351,8 +297,8 @@ static int make_hub(Manager *m) {
 
 int manager_new(Manager **ret, const Options *options, LogFile *log) {
         static int (*const steps[])(Manager *) = {
-                make_loop,   make_rules, make_queue,   make_hub,
-                make_sender, add_timers, make_monitor, make_lanes,
+                make_loop,     make_rules, make_queue,   make_hub,
+                make_delivery, add_timers, make_monitor, make_lanes,
         };
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
 
@@ -383,11 +329,12 @@ Manager *manager_free(Manager *m) {
         service_free(m->service);
         input_free(m->input);
         units_free(m->units);
-        sender_free(m->sender);
+        delivery_free(m->delivery);
         source_hub_free(m->hub);
         lane_free(m->self);
         lane_free(m->input_lane);
         queue_free(m->queue);
+        spool_free(m->spool);
         ring_free(m->ring);
         point_rules_free(m->rules);
         sd_event_source_disable_unref(m->self_timer);
@@ -398,22 +345,6 @@ Manager *manager_free(Manager *m) {
         free(m->helper);
         free(m);
         return NULL;
-}
-
-static int log_sums(const Report *report, Buffer *out _unused_) {
-        report_log_sum(report, LOG_DEBUG);
-        return 0;
-}
-
-static void log_counters(const Manager *m) {
-        if (m->service)
-                service_log_counters(m);
-        else if (m->runner)
-                runner_log_counters(m->runner, LOG_DEBUG);
-        else
-                lane_log_counters(m->input_lane, LOG_DEBUG);
-
-        (void) with_report(m, log_sums, NULL);
 }
 
 int manager_run(Manager *m) {
@@ -430,30 +361,26 @@ int manager_run(Manager *m) {
 
         if (m->service)
                 service_leave(m);
-        log_counters(m);
+        manager_log_counters(m);
         return r;
 }
 
 /* -- a changed configuration -- */
 
-/* What was not proven to the old sender stays in the queue, and the new one sends it. */
-static int replace_sender(Manager *m) {
-        Sender *old = TAKE(m->sender);
+/* What was not proven to the old senders stays in the queue, and the new ones send it. */
+static int replace_delivery(Manager *m) {
+        Delivery *old = TAKE(m->delivery);
         int r;
 
-        r = make_sender(m);
+        r = make_delivery(m);
         if (r < 0) {
-                m->sender = old;
+                m->delivery = old;
                 return r;
         }
 
-        for (size_t i = 0; i < sender_n_servers(old); i++) {
-                m->acked_before += sender_server_stats(old, i)->acked;
-                m->lost_before += sender_server_stats(old, i)->refused;
-        }
-        sender_free(old);
-        queue_rewind(m->queue, 0);
-        sender_kick(m->sender);
+        delivery_inherit(m->delivery, old);
+        delivery_free(old);
+        delivery_kick(m->delivery);
         return 0;
 }
 
@@ -479,7 +406,7 @@ int manager_set_config(Manager *m, const Config *config) {
         m->config = config;
         r = replace_rules(m);
         if (r >= 0)
-                r = replace_sender(m);
+                r = replace_delivery(m);
         if (r < 0) {
                 m->config = old;
                 return r;

@@ -86,14 +86,26 @@ static CollectorStats totals_of(const Report *r) {
         return r->census ? r->census->totals : r->input->stats;
 }
 
+static void add_spool(Lines *l, const Queue *q) {
+        const Spool *spool = queue_spool(q);
+
+        if (!spool)
+                return;
+
+        add(l, "spool.bytes", spool_bytes(spool));
+        add(l, "spool.segments", spool_n_segments(spool));
+        add(l, "spool.lines_lost", queue_lost(q));
+}
+
 static void add_agent(Lines *l, const Report *r) {
         CollectorStats totals = totals_of(r);
         Usage usage;
 
         add(l, "reader.lines_collected", totals.received);
-        add(l, "reader.lines_dropped", r->lost);
-        add(l, "queue.bytes", ring_used(r->ring));
-        add(l, "queue.lines", ring_lines_queued(r->ring));
+        add(l, "reader.lines_dropped", report_lost(r));
+        add(l, "queue.bytes", queue_used(r->queue));
+        add(l, "queue.lines", queue_lines_queued(r->queue));
+        add_spool(l, r->queue);
         if (usage_of(getpid(), &usage) >= 0) {
                 add(l, "agent.cpu_usec", usage.cpu_usec);
                 add(l, "agent.memory_bytes", usage.memory_bytes);
@@ -116,22 +128,27 @@ int report_lines(const Report *r, Buffer *out) {
         }
 
         l.tag = "server";
-        for (size_t i = 0; i < sender_n_servers(r->sender); i++)
-                add_server(&l, sender_server_url(r->sender, i), sender_server_stats(r->sender, i));
+        for (size_t i = 0; i < delivery_n_servers(r->delivery); i++) {
+                DeliveryServer server = delivery_server(r->delivery, i);
+
+                add_server(&l, server.url, server.stats);
+        }
 
         return l.r;
 }
 
-void report_log_sum(const Report *r, int level) {
-        uint64_t sent = totals_of(r).sent + (r->self ? r->self->stats.sent : 0), acked = r->acked_before;
+uint64_t report_lost(const Report *r) {
+        return delivery_refused(r->delivery) + queue_lost(r->queue);
+}
 
-        for (size_t i = 0; i < sender_n_servers(r->sender); i++)
-                acked += sender_server_stats(r->sender, i)->acked;
+void report_log_sum(const Report *r, int level) {
+        uint64_t sent = totals_of(r).sent + (r->self ? r->self->stats.sent : 0);
 
         (void) log_full(level, 0,
                         "in all: %" PRIu64 " sent + %" PRIu64 " inherited = %" PRIu64 " acked + %" PRIu64
-                        " queued + %" PRIu64 " lost",
-                        sent, r->inherited, acked, ring_lines_queued(r->ring), r->lost);
+                        " queued + %" PRIu64 " spooled + %" PRIu64 " lost",
+                        sent, queue_inherited(r->queue), delivery_acked(r->delivery),
+                        queue_lines_queued(r->queue), queue_lines_spooled(r->queue), report_lost(r));
 }
 
 /* The reference's keys: times in seconds since the epoch, killstate 0 running, 1 told to stop. */

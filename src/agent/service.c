@@ -12,14 +12,9 @@
 #include <config.h>
 
 #include "agent/agent-tags.h"
-#include "agent/bus.h"
-#include "agent/feeds.h"
-#include "agent/manager-internal.h"
-#include "agent/service.h"
-#include "agent/status.h"
+#include "agent/service-internal.h"
 #include "basic/clock.h"
 #include "basic/log.h"
-#include "io/watch.h"
 
 #define LOOK_USEC (10 * USEC_PER_SEC)   /* between looks at what sends no event */
 #define SETTLE_USEC (10 * USEC_PER_SEC) /* for systemd to store what it was sent */
@@ -27,80 +22,6 @@
 #define FIFO_DIR RUNDIR "/col"
 #define STALLED_DIR RUNDIR "/stalled"
 #define RESTARTING RUNDIR "/restarting"
-
-struct Service {
-        Handover *handover;
-        Skips *skips;
-        Feeds *feeds;
-        Bus *bus;
-        Watch *watch;
-        const char **watched; /* its folders */
-        char *conf_d;
-        sd_event_source *look, *watchdog;
-        char said[STATUS_LINE_MAX]; /* the last STATUS= */
-        Options options;            /* from the last reload; zero: none yet */
-        bool stuck;                 /* which has been said */
-};
-
-/* -- the queue -- */
-
-static int open_skips(Service *s) {
-        int fd = handover_take(s->handover, "skips"), r;
-
-        if (fd >= 0) {
-                r = skips_open(&s->skips, fd);
-                if (r >= 0)
-                        return 0;
-
-                (void) log_error_errno(r, "What the process before noted of over-long lines is no good: %m");
-                (void) close_fd(fd);
-                handover_forget(s->handover, "skips");
-        }
-
-        r = skips_new(&s->skips);
-        if (r >= 0)
-                r = handover_store(s->handover, "skips", skips_fd(s->skips));
-        if (r < 0)
-                return log_error_errno(r, "Failed to make a table of over-long lines: %m");
-
-        return 0;
-}
-
-/* true: it is as good as new, and a new one would have another size. */
-static bool wrong_size(const Ring *ring, size_t wanted) {
-        size_t size = ring_size(ring);
-
-        return ring_used(ring) == 0 && (size > wanted + wanted / 8 || size < wanted);
-}
-
-static int open_ring(Manager *m) {
-        Handover *h = m->service->handover;
-        int fd = handover_take(h, "queue"), r;
-
-        if (fd >= 0) {
-                r = ring_open(&m->ring, fd);
-                if (r < 0) {
-                        (void) log_error_errno(r, "The queue the process before left is no good, "
-                                                  "what was in it is lost: %m");
-                        (void) close_fd(fd);
-                } else if (!wrong_size(m->ring, (size_t) m->config->queue_size)) {
-                        m->inherited = ring_lines_queued(m->ring);
-                        log_debug("Took over a queue of %" PRIu64 " points", m->inherited);
-                        return 0;
-                } else
-                        m->ring = ring_free(m->ring);
-
-                handover_forget(h, "queue");
-        }
-
-        r = ring_new(&m->ring, (size_t) m->config->queue_size);
-        if (r >= 0)
-                r = handover_store(h, "queue", ring_fd(m->ring));
-        if (r < 0)
-                return log_error_errno(r, "Failed to make the queue: %m");
-
-        return 0;
-}
 
 int service_new(Manager *m) {
         int r;
@@ -115,55 +36,40 @@ int service_new(Manager *m) {
         if (!handover_is_kept(m->service->handover))
                 log_warning("Not started by systemd: the queue will not outlive this process");
 
-        r = open_ring(m);
-        if (r < 0)
-                return r;
-
-        return open_skips(m->service);
+        m->service->complaints = (RateLimit) { .interval = 60 * USEC_PER_SEC, .burst = 1 };
+        return service_open_queue(m);
 }
 
 /* -- what systemd and people are told -- */
 
-static void say_status(Manager *m) {
-        Service *s = m->service;
+static int add_status_line(const Report *r, Buffer *out) {
         char line[STATUS_LINE_MAX];
-        Census census = {};
 
-        if (feeds_census(s->feeds, &census) < 0)
+        return buffer_add_string(out, status_line(r, line));
+}
+
+static void say_status(Manager *m) {
+        _cleanup_(buffer_done) Buffer line = {};
+        Service *s = m->service;
+
+        if (manager_with_report(m, add_status_line, &line) < 0 || strcmp(line.data, s->said) == 0)
                 return;
 
-        Report report = manager_report(m, &census);
-
-        status_line(&report, line);
-        census_done(&census);
-        if (strcmp(line, s->said) == 0)
-                return;
-
-        memcpy(s->said, line, sizeof(line));
-        (void) sd_notifyf(false, "STATUS=%s", line);
+        (void) snprintf(s->said, sizeof(s->said), "%s", line.data);
+        (void) sd_notifyf(false, "STATUS=%s", line.data);
 }
 
 static int on_status(void *userdata, Buffer *out) {
         Manager *m = userdata;
-        Census census = {};
-        Report report;
-        int r;
 
         bus_look(m->service->bus); /* fresh states for who asks again */
-        r = feeds_census(m->service->feeds, &census);
-        if (r < 0)
-                return r;
-
-        report = manager_report(m, &census);
-        r = status_json(&report, out);
-        census_done(&census);
-        return r;
+        return manager_with_report(m, status_json, out);
 }
 
 static void on_flush(void *userdata) {
         Manager *m = userdata;
 
-        sender_retry(m->sender);
+        delivery_retry(m->delivery);
 }
 
 static void on_failed(void *userdata, const char *instance, bool killed) {
@@ -195,6 +101,7 @@ static int on_look(sd_event_source *e, uint64_t usec, void *userdata) {
 
         evict(m);
         feeds_look(m->service->feeds, clock_usec(CLOCK_MONOTONIC));
+        delivery_tidy(m->delivery);
         bus_look(m->service->bus);
         say_status(m);
         (void) sd_event_source_set_time(e, usec + LOOK_USEC);
@@ -285,8 +192,12 @@ static int add_timers(Manager *m) {
         int r;
 
         r = manager_add_timer(m, &s->look, LOOK_USEC, on_look, "look");
+        if (r >= 0)
+                r = manager_add_timer(m, &s->sync, USEC_PER_SEC, service_on_sync, "spool-sync");
         if (r < 0)
                 return r;
+
+        (void) sd_event_source_set_enabled(s->sync, m->spool ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
         if (sd_watchdog_enabled(false, &timeout) <= 0)
                 return 0;
 
@@ -445,6 +356,7 @@ Service *service_free(Service *s) {
         handover_free(s->handover);
         sd_event_source_disable_unref(s->look);
         sd_event_source_disable_unref(s->watchdog);
+        sd_event_source_disable_unref(s->sync);
         options_done(&s->options);
         free(s->watched);
         free(s->conf_d);

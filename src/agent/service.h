@@ -26,6 +26,9 @@ void service_reload_on_signal(Manager *m); /* SIGHUP: systemd is told, too */
 int service_census(const Manager *m, Census *ret); /* -ENOMEM */
 void service_log_counters(const Manager *m);
 
+void service_spill(Manager *m);    /* behind every turn of the loop: a full queue goes to the disk */
+int service_spool_all(Manager *m); /* all that is left does; -ENOENT: there is no spool; -errno */
+
 bool service_returns(Manager *m);  /* told to stop: will it be started again at once? */
 void service_stopping(Manager *m); /* tells systemd */
 void service_leave(Manager *m);    /* the loop has ended: leaves to the next process what is to stay */

@@ -25,15 +25,6 @@ static const char *state_to_string(SenderState s) {
         abort();
 }
 
-static uint64_t acked_of(const Report *r) {
-        uint64_t acked = r->acked_before;
-
-        for (size_t i = 0; i < sender_n_servers(r->sender); i++)
-                acked += sender_server_stats(r->sender, i)->acked;
-
-        return acked;
-}
-
 static void connection(const SenderStatus *s, usec_t now, char *buf, size_t n) {
         switch (s->state) {
         case SENDER_CONNECTED:
@@ -52,23 +43,63 @@ static void connection(const SenderStatus *s, usec_t now, char *buf, size_t n) {
         }
 }
 
+/* With a sender for each server: how many of them are reached, and why one is not. */
+static void connections(const Delivery *d, usec_t now, char *buf, size_t n) {
+        size_t all = delivery_n_senders(d), up = 0;
+        SenderStatus away = delivery_status(d, 0);
+
+        if (all == 1) {
+                connection(&away, now, buf, n);
+                return;
+        }
+
+        for (size_t i = 0; i < all; i++) {
+                SenderStatus s = delivery_status(d, i);
+
+                if (s.state == SENDER_WAITING)
+                        away = s;
+                else
+                        up++;
+        }
+
+        if (up == all)
+                (void) snprintf(buf, n, "Mirroring to %zu servers", all);
+        else
+                (void) snprintf(buf, n, "Mirroring to %zu of %zu servers, not to %s (%s)", up, all, away.url,
+                                away.last_error ?: "no reason known");
+}
+
+static void amounts(const Report *r, char *buf, size_t n) {
+        uint64_t spooled = queue_lines_spooled(r->queue), lost = report_lost(r);
+        char on_disk[64] = "", gone[64] = "";
+
+        if (spooled > 0)
+                (void) snprintf(on_disk, sizeof(on_disk), ", %" PRIu64 " spooled", spooled);
+        if (lost > 0)
+                (void) snprintf(gone, sizeof(gone), ", %" PRIu64 " lost", lost);
+
+        (void) snprintf(buf, n, "%" PRIu64 " points delivered, %" PRIu64 " queued%s%s",
+                        delivery_acked(r->delivery), queue_lines_queued(r->queue), on_disk, gone);
+}
+
 const char *status_line(const Report *r, char buf[static STATUS_LINE_MAX]) {
-        SenderStatus s = sender_status(r->sender);
+        char where[STATUS_LINE_MAX / 2], points[160], bad[32] = "", disk[96] = "";
         size_t failed = 0, n = r->census ? r->census->n : 0;
-        char where[STATUS_LINE_MAX / 2], lost[64] = "", bad[64] = "";
+        const Spool *spool = queue_spool(r->queue);
 
         for (size_t i = 0; i < n; i++)
                 failed += r->census->rows[i].state && strcmp(r->census->rows[i].state, "failed") == 0;
 
-        connection(&s, r->monotonic, where, sizeof(where));
-        if (r->lost > 0)
-                (void) snprintf(lost, sizeof(lost), ", %" PRIu64 " lost", r->lost);
+        connections(r->delivery, r->monotonic, where, sizeof(where));
+        amounts(r, points, sizeof(points));
         if (failed > 0)
                 (void) snprintf(bad, sizeof(bad), ", %zu failed", failed);
+        if (spool && spool_error(spool) < 0)
+                (void) snprintf(disk, sizeof(disk), "; the spool cannot be written (%s)",
+                                strerrordesc_np(-spool_error(spool)));
 
-        (void) snprintf(buf, STATUS_LINE_MAX,
-                        "%s; %" PRIu64 " points delivered, %" PRIu64 " queued%s; %zu collector%s%s", where,
-                        acked_of(r), ring_lines_queued(r->ring), lost, n, n == 1 ? "" : "s", bad);
+        (void) snprintf(buf, STATUS_LINE_MAX, "%s; %s; %zu collector%s%s%s", where, points, n,
+                        n == 1 ? "" : "s", bad, disk);
         return buf;
 }
 
@@ -121,16 +152,15 @@ static void close_object(Json *j) {
 }
 
 static void add_server(Json *j, const Report *r, size_t i) {
-        const SenderStats *stats = sender_server_stats(r->sender, i);
-        const char *url = sender_server_url(r->sender, i);
-        SenderStatus s = sender_status(r->sender);
-        bool in_use = strcmp(s.url, url) == 0;
+        DeliveryServer server = delivery_server(r->delivery, i);
+        const SenderStats *stats = server.stats;
+        const SenderStatus *s = &server.status;
 
         open_object(j);
-        text(j, "url", url);
-        text(j, "state", in_use ? state_to_string(s.state) : "standby");
-        truth(j, "confirmed", in_use && s.state == SENDER_CONNECTED && s.confirmed);
-        text(j, "last_error", in_use ? s.last_error : NULL);
+        text(j, "url", server.url);
+        text(j, "state", server.in_use ? state_to_string(s->state) : "standby");
+        truth(j, "confirmed", server.in_use && s->state == SENDER_CONNECTED && s->confirmed);
+        text(j, "last_error", server.in_use ? s->last_error : NULL);
         number(j, "acked", stats->acked);
         number(j, "refused", stats->refused);
         number(j, "bytes", stats->bytes);
@@ -179,10 +209,33 @@ static void add_sums(Json *j, const Report *r) {
         open_object(j);
         number(j, "received", totals.received);
         number(j, "sent", totals.sent + (r->self ? r->self->stats.sent : 0));
-        number(j, "inherited", r->inherited);
-        number(j, "acked", acked_of(r));
-        number(j, "queued", ring_lines_queued(r->ring));
-        number(j, "lost", r->lost);
+        number(j, "inherited", queue_inherited(r->queue));
+        number(j, "acked", delivery_acked(r->delivery));
+        number(j, "queued", queue_lines_queued(r->queue));
+        number(j, "spooled", queue_lines_spooled(r->queue));
+        number(j, "lost", report_lost(r));
+        close_object(j);
+}
+
+static void add_queue(Json *j, const Queue *q) {
+        const Spool *spool = queue_spool(q);
+
+        key(j, "queue");
+        open_object(j);
+        number(j, "bytes", queue_used(q));
+        number(j, "lines", queue_lines_queued(q));
+        number(j, "size", queue_size(q));
+        close_object(j);
+        if (!spool)
+                return;
+
+        key(j, "spool");
+        open_object(j);
+        number(j, "bytes", spool_bytes(spool));
+        number(j, "lines", queue_lines_spooled(q));
+        number(j, "segments", spool_n_segments(spool));
+        number(j, "lines_lost", queue_lost(q));
+        text(j, "error", spool_error(spool) < 0 ? strerrordesc_np(-spool_error(spool)) : NULL);
         close_object(j);
 }
 
@@ -194,17 +247,12 @@ int status_json(const Report *r, Buffer *out) {
         text(&j, "version", PROJECT_VERSION);
         number(&j, "uptime_sec", (r->monotonic - r->started) / USEC_PER_SEC);
         text(&j, "state", status_line(r, line));
-        key(&j, "queue");
-        open_object(&j);
-        number(&j, "bytes", ring_used(r->ring));
-        number(&j, "lines", ring_lines_queued(r->ring));
-        number(&j, "size", ring_size(r->ring));
-        close_object(&j);
+        add_queue(&j, r->queue);
         add_sums(&j, r);
 
         key(&j, "servers");
         raw(&j, "[");
-        for (size_t i = 0; i < sender_n_servers(r->sender); i++) {
+        for (size_t i = 0; i < delivery_n_servers(r->delivery); i++) {
                 raw(&j, i > 0 ? "," : "");
                 add_server(&j, r, i);
         }

@@ -9,7 +9,7 @@ BASE = 1700000000
 N = 50000
 PER_COLLECTOR = re.compile(r"^tcollector: debug: (\S+): (\d+) received = (\d+) sent - (\d+) replayed \+ "
                            r"(\d+) suppressed \+ (\d+) invalid", re.M)
-IN_ALL = re.compile(r"^tcollector: debug: in all: (\d+) sent \+ 0 inherited = (\d+) acked \+ (\d+) queued \+ (\d+) lost$", re.M)
+IN_ALL = re.compile(r"^tcollector: debug: in all: (\d+) sent \+ 0 inherited = (\d+) acked \+ (\d+) queued \+ 0 spooled \+ (\d+) lost$", re.M)
 
 
 def points():

@@ -23,7 +23,8 @@ typedef struct Fixture {
         Queue *queue;
         PointRules *rules;
         SourceHub *hub;
-        Sender *sender;
+        Config *config;
+        Delivery *delivery;
         Lane *input;
         Runner *runner;
         Census census;
@@ -48,7 +49,6 @@ static void make_collector(Fixture *f) {
 }
 
 static Fixture *fixture_new(void) {
-        static const SenderServer server = { .url = "telnet://tsd1.example.com:4242" };
         static const SenderEvents events = {};
         Fixture *f = calloc(1, sizeof(*f));
 
@@ -60,9 +60,13 @@ static Fixture *fixture_new(void) {
         assert_int_equal(queue_new(&f->queue, f->ring, NULL), 0);
         assert_int_equal(point_rules_new(&f->rules, SLICE(""), NULL, 0, 8, BAD_CHARS_REJECT), 0);
         assert_int_equal(source_hub_new(&f->hub, f->event), 0);
-        assert_int_equal(sender_new(&f->sender, f->event, f->queue, 0,
-                                    &(SenderConfig) { .servers = &server, .n_servers = 1 }, &events, NULL),
-                         0);
+        assert_int_equal(config_new(&f->config), 0);
+        assert_int_equal(config_add_server(f->config, "main", "telnet://tsd1.example.com:4242"), 0);
+        assert_int_equal(
+                delivery_new(&f->delivery, f->event,
+                             &(DeliverySpec) { .queue = f->queue, .ring = f->ring, .config = f->config },
+                             &events, NULL),
+                0);
         assert_int_equal(lane_new(&f->input, "stdin", f->ring, f->rules, &(DedupLimits) {}), 0);
         assert_int_equal(
                 runner_new(&f->runner, f->dirs, 1,
@@ -80,7 +84,8 @@ static void fixture_free(Fixture *f) {
         census_done(&f->census);
         runner_free(f->runner);
         lane_free(f->input);
-        sender_free(f->sender);
+        delivery_free(f->delivery);
+        config_free(f->config);
         source_hub_free(f->hub);
         point_rules_free(f->rules);
         queue_free(f->queue);
@@ -98,9 +103,8 @@ static Report report_of(const Fixture *f, bool with_runner) {
                 .census = with_runner ? &f->census : NULL,
                 .input = f->input,
                 .self = with_runner ? f->input : NULL, /* any lane will do */
-                .sender = f->sender,
-                .ring = f->ring,
-                .lost = 3,
+                .delivery = f->delivery,
+                .queue = f->queue,
                 .monotonic = 5000 * USEC_PER_SEC,
                 .started = 4000 * USEC_PER_SEC,
                 .realtime = 1700000000 * USEC_PER_SEC,
@@ -108,7 +112,7 @@ static Report report_of(const Fixture *f, bool with_runner) {
 }
 
 static const char *const fixed_lines[] = {
-        "tcollector.reader.lines_dropped 1700000000 3\n",
+        "tcollector.reader.lines_dropped 1700000000 0\n",
         "tcollector.agent.uptime_sec 1700000000 1000\n",
         "tcollector.queue.bytes 1700000000 0\n",
         "tcollector.sender.points_acked 1700000000 0 server=tsd1.example.com_4242\n",

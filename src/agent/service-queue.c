@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The queue of the service mode: in memory, where systemd keeps it from one process to the next, and on
+ * disk.
+ */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/service-internal.h"
+#include "basic/clock.h"
+#include "basic/log.h"
+
+#define SPOOL_ROUNDS_MAX 100u /* each is as much as fits into memory */
+
+static int open_skips(Service *s) {
+        int fd = handover_take(s->handover, "skips"), r;
+
+        if (fd >= 0) {
+                r = skips_open(&s->skips, fd);
+                if (r >= 0)
+                        return 0;
+
+                (void) log_error_errno(r, "What the process before noted of over-long lines is no good: %m");
+                (void) close_fd(fd);
+                handover_forget(s->handover, "skips");
+        }
+
+        r = skips_new(&s->skips);
+        if (r >= 0)
+                r = handover_store(s->handover, "skips", skips_fd(s->skips));
+        if (r < 0)
+                return log_error_errno(r, "Failed to make a table of over-long lines: %m");
+
+        return 0;
+}
+
+/* true: it is as good as new, and a new one would have another size. */
+static bool wrong_size(const Ring *ring, size_t wanted) {
+        size_t size = ring_size(ring);
+
+        return ring_used(ring) == 0 && (size > wanted + wanted / 8 || size < wanted);
+}
+
+static int open_ring(Manager *m) {
+        Handover *h = m->service->handover;
+        int fd = handover_take(h, "queue"), r;
+
+        if (fd >= 0) {
+                r = ring_open(&m->ring, fd);
+                if (r < 0) {
+                        (void) log_error_errno(r, "The queue the process before left is no good, "
+                                                  "what was in it is lost: %m");
+                        (void) close_fd(fd);
+                } else if (!wrong_size(m->ring, (size_t) m->config->queue_size)) {
+                        log_debug("Took over a queue of %" PRIu64 " points", ring_lines_queued(m->ring));
+                        return 0;
+                } else
+                        m->ring = ring_free(m->ring);
+
+                handover_forget(h, "queue");
+        }
+
+        r = ring_new(&m->ring, (size_t) m->config->queue_size);
+        if (r >= 0)
+                r = handover_store(h, "queue", ring_fd(m->ring));
+        if (r < 0)
+                return log_error_errno(r, "Failed to make the queue: %m");
+
+        return 0;
+}
+
+/* -- the queue on disk -- */
+
+static void on_loss(void *userdata _unused_, const SpoolLoss *loss) {
+        if (loss->why == SPOOL_FOREIGN)
+                log_warning("spool: %s is no file of the spool, and is left alone", loss->file);
+        else if (loss->lines > 0)
+                log_error("spool: %" PRIu64 " points of %s are lost (%s)", loss->lines, loss->file,
+                          spool_why_to_string(loss->why));
+        else
+                log_warning("spool: %" PRIu64 " bytes of %s were of no use (%s)", loss->bytes, loss->file,
+                            spool_why_to_string(loss->why));
+}
+
+static int open_folder(const char *path) {
+        int fd;
+
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                return -errno;
+
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+/* Without it the agent works from memory: no disk is a reason not to start. */
+static void open_spool(Manager *m) {
+        const Config *c = m->config;
+        _cleanup_(close_fdp) int fd = -1;
+        int r;
+
+        if (c->spool_size == 0)
+                return;
+
+        fd = open_folder(c->spool_dir);
+        r = fd < 0 ? fd :
+                     spool_open(&m->spool, fd, &(SpoolLimits) { .size = c->spool_size, .reserve = 50 },
+                                on_loss, m);
+        if (r < 0)
+                (void) log_error_errno(r, "The spool %s cannot be used, the queue is in memory only: %m",
+                                       c->spool_dir);
+        else if (spool_lines(m->spool) > 0)
+                log_info("%" PRIu64 " points are in the spool", spool_lines(m->spool));
+}
+
+int service_on_sync(sd_event_source *e, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+        int r;
+
+        r = spool_sync(m->spool, clock_usec(CLOCK_MONOTONIC));
+        if (r < 0)
+                log_debug("The spool could not be synced: %s", strerrordesc_np(-r));
+        if (spool_is_empty(m->spool))
+                return 0;
+
+        (void) sd_event_source_set_time(e, usec + USEC_PER_SEC);
+        (void) sd_event_source_set_enabled(e, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static void say_spilling(Service *s, int r) {
+        uint64_t held_back;
+
+        if (r < 0 && ratelimit_allow(&s->complaints, clock_usec(CLOCK_MONOTONIC), &held_back))
+                (void) log_error_errno(r, "The spool cannot be written, the queue is in memory only: %m");
+        if (r > 0 && !s->spilling)
+                log_notice("Nothing is delivered and memory is full: points go to the spool on disk");
+        s->spilling = r > 0 || (r == 0 && s->spilling);
+}
+
+void service_spill(Manager *m) {
+        Service *s = m->service;
+        int r;
+
+        if (!m->spool)
+                return;
+
+        r = queue_spill(m->queue, clock_usec(CLOCK_MONOTONIC));
+        if (r == 0 && s->spilling && spool_is_empty(m->spool)) {
+                s->spilling = false;
+                log_notice("All that was in the spool is delivered");
+        }
+        if (r == 0)
+                return;
+
+        say_spilling(s, r);
+        if (r > 0) {
+                source_hub_resume(m->hub);
+                (void) sd_event_source_set_time_relative(s->sync, USEC_PER_SEC);
+                (void) sd_event_source_set_enabled(s->sync, SD_EVENT_ONESHOT);
+        }
+}
+
+/* What is left goes to the disk, and what the FIFOs still hold after it. Where collectors still write
+ * (nobody has stopped them: then this process is started again, and finds it there) it does not wait for
+ * their end. */
+int service_spool_all(Manager *m) {
+        int r = m->spool ? 0 : -ENOENT;
+        bool all = false;
+
+        for (unsigned i = 0; r >= 0 && !all && i < SPOOL_ROUNDS_MAX; i++) {
+                all = source_hub_drain(m->hub);
+                r = queue_flush_to_spool(m->queue);
+        }
+
+        return r;
+}
+
+int service_open_queue(Manager *m) {
+        int r;
+
+        r = open_ring(m);
+        if (r < 0)
+                return r;
+
+        open_spool(m);
+        return open_skips(m->service);
+}
