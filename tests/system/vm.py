@@ -21,6 +21,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,7 +30,7 @@ import rig
 import vm_image
 
 DEADLINE = 120  # seconds, for anything that is waited for: other tests may need the processor too
-TOOLS = ("qemu-system-x86_64", "nbdkit", "setpriv", "cp")
+TOOLS = ("qemu-system-x86_64", "nbdkit", "setpriv", "cp", "e2fsck", "debugfs")
 KERNEL = ("root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off nokaslr "
           "systemd.unified_cgroup_hierarchy=1 systemd.show_status=no")
 WITH_US = ["setpriv", "--pdeathsig=KILL"]  # ends when this process does, however that comes about
@@ -83,6 +84,24 @@ class VirtualMachine:
         self._hang_up()
         self.disk = self.qemu = None
 
+    def left_by_cut(self, path, into):
+        """What a power cut at this moment would leave of a folder inside, as a folder below `into`; the machine runs
+        on. The disk's process stands still meanwhile, and its file is what has been flushed."""
+        copy = pathlib.Path(into) / "disk"
+        os.kill(self.disk.pid, signal.SIGSTOP)
+        try:
+            self._copy(self.folder / "disk", copy)
+        finally:
+            os.kill(self.disk.pid, signal.SIGCONT)
+        mended = subprocess.run(["e2fsck", "-p", copy], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                stderr=subprocess.STDOUT, check=False)
+        if mended.returncode > 1:
+            raise rig.RigError(f"e2fsck: status {mended.returncode}\n{mended.stdout}")
+        subprocess.run(["debugfs", "-R", f"rdump {path} {into}", copy], stdin=subprocess.DEVNULL, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        copy.unlink()
+        return pathlib.Path(into) / pathlib.PurePath(path).name
+
     def shut_down(self):
         """In good order, as by `systemctl poweroff`."""
         self.run(["systemctl", "--no-block", "poweroff"])
@@ -119,7 +138,11 @@ class VirtualMachine:
         self.image = vm_image.get()
         atexit.register(self.stop)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tcollector-vm-", dir="/var/tmp"))
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image / "disk", self.folder / "disk"], check=True)
+        self._copy(self.image / "disk", self.folder / "disk")
+
+    @staticmethod
+    def _copy(disk, to):
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", disk, to], check=True)
 
     def _start_disk(self):
         (self.folder / "disk.socket").unlink(missing_ok=True)
