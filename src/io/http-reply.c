@@ -73,7 +73,7 @@ static bool is_put_off(Slice error) {
 }
 
 bool http_complaint(Slice *errors, Slice *ret_point, Slice *ret_error) {
-        Slice ignored, entry, point = {}, error = {};
+        Slice ignored, entry, point = SLICE(""), error = SLICE("");
 
         if (!json_member(errors, &ignored, &entry))
                 return false;
@@ -113,7 +113,8 @@ static HttpVerdict judge_errors(const HttpReply *reply, Slice object, HttpSaid *
 /* Of a page of HTML its title says most. */
 static Slice find_title(Slice page) {
         static const char open[] = "<title>", close[] = "</title>";
-        const char *begin = memmem(page.p, page.n, open, sizeof(open) - 1), *end;
+        const char *begin = page.n > 0 ? memmem(page.p, page.n, open, sizeof(open) - 1) : NULL;
+        const char *end;
 
         if (!begin)
                 return (Slice) {};

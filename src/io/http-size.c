@@ -114,10 +114,13 @@ void http_size_dropped(HttpSize *s) {
         s->max_lines = MAX(s->max_lines, (size_t) 1) * 4;
 }
 
-void http_size_slow(HttpSize *s) {
+void http_size_failed(HttpSize *s, const HttpSent *sent, usec_t now) {
         http_size_settle(s);
-        s->limit = MAX(http_size_limit(s) / 2, HTTP_SIZE_START);
-        s->n_full = 0;
+        if (sent->wire <= HTTP_SIZE_START)
+                return;
+
+        set_ceiling(s, sent->wire, now);
+        s->limit = MAX(MIN(http_size_limit(s), sent->wire) / 2, HTTP_SIZE_START);
 }
 
 void http_size_settle(HttpSize *s) {

@@ -54,5 +54,7 @@ void http_size_too_large(HttpSize *s, const HttpSent *sent,
 HttpStep http_size_cut(HttpSize *s, const HttpSent *sent); /* the connection ended behind it */
 void http_size_alive(HttpSize *s);                         /* the empty request was answered */
 void http_size_dropped(HttpSize *s);                       /* as HTTP_STEP_DROP said */
-void http_size_slow(HttpSize *s);                          /* no answer in time */
+/* No answer in time, or an error of the server's own: a gateway says so of what the server behind it
+ * refuses. */
+void http_size_failed(HttpSize *s, const HttpSent *sent, usec_t now);
 void http_size_settle(HttpSize *s); /* nothing is in doubt any more: another connection, or another server */

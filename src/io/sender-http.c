@@ -130,6 +130,16 @@ static void http_unwelcome(Http *h, unsigned status) {
         http_lost(h, -EREMCHG, why);
 }
 
+static void http_unavailable(Http *h, unsigned status, usec_t now) {
+        HttpSent sent = { .wire = h->batch.body.n, .lines = h->batch.n_lines };
+
+        if (status >= 500)
+                http_size_failed(&h->memory->size, &sent, now);
+
+        h->link.retry_after = http_request_retry_after(h);
+        http_lost(h, -EAGAIN, h->why);
+}
+
 static void http_without_gzip(Http *h) {
         log_info("%s: it does not take compressed requests, so they are not", h->link.url);
         h->memory->no_gzip = true;
@@ -168,8 +178,7 @@ static void http_judge(Http *h, unsigned status) {
                 http_unwelcome(h, status);
                 return;
         case HTTP_UNAVAILABLE:
-                h->link.retry_after = http_request_retry_after(h);
-                http_lost(h, -EAGAIN, h->why);
+                http_unavailable(h, status, now);
                 return;
         }
 }
@@ -203,7 +212,7 @@ static void http_failed(Http *h, CURLcode code) {
         }
 
         if (code == CURLE_OPERATION_TIMEDOUT && h->request.connected)
-                http_size_slow(&h->memory->size);
+                http_size_failed(&h->memory->size, &sent, clock_usec(CLOCK_MONOTONIC));
         http_lost(h, curl_job_errno(h->request.job, code), why);
 }
 

@@ -16,9 +16,10 @@ WORD = re.compile(r"[-_./a-zA-Z0-9]+")
 
 class Reply:
     """`close`: hang up instead; `raw`: say this instead of HTTP; `short`: so many bytes of the body are missing;
-    `hang`: say nothing at all; `stores`: what becomes of the points (those a function is true for)."""
+    `hang`: say nothing at all; `leave`: hang up behind the answer; `stores`: of a point, is it stored?"""
 
-    def __init__(self, status=204, body=b"", headers=(), stores=None, close=False, raw=None, short=0, hang=False):
+    def __init__(self, status=204, body=b"", headers=(), stores=None, close=False, raw=None, short=0, hang=False,
+                 leave=False):
         self.status = status
         self.body = body if isinstance(body, bytes) else body.encode()
         self.headers = headers
@@ -28,6 +29,7 @@ class Reply:
         self.raw = raw
         self.short = short
         self.hang = hang
+        self.leave = leave
 
 
 class Request:
@@ -95,12 +97,12 @@ class ScriptedHTTP:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         for sock in connections:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             # A thread in recv() would keep it alive: shut down, which that one notices.
             try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.shutdown(socket.SHUT_RD)
             except OSError:
-                pass
+                pass  # it has ended by itself
             sock.close()
 
     def stop(self):
@@ -179,7 +181,7 @@ class ScriptedHTTP:
             head.append(f"Content-Length: {len(reply.body)}")
         body = reply.body[:len(reply.body) - reply.short]
         sock.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-        return reply.short == 0
+        return reply.short == 0 and not reply.leave
 
     def _defect(self, text):
         if len(self.defects) < 100:

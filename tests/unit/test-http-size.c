@@ -164,9 +164,13 @@ static void test_ceiling(void **state _unused_) {
                 http_size_taken(&s, &sent, true, later + 1);
         assert_int_equal(http_size_limit(&s), 16000);
 
-        /* Who is too slow for much gets less, but no less than at first. */
-        http_size_slow(&s);
-        http_size_slow(&s);
+        /* What failed is not tried again soon, but what a default OpenTSDB takes always is. */
+        http_size_failed(&s, &(HttpSent) { .wire = 15000, .lines = 200 }, 0);
+        assert_int_equal(http_size_limit(&s), HTTP_SIZE_START);
+        for (unsigned n = 0; n < 100; n++)
+                http_size_taken(&s, &sent, true, 0);
+        assert_int_equal(http_size_limit(&s), HTTP_SIZE_START);
+        http_size_failed(&s, &(HttpSent) { .wire = 8000, .lines = 200 }, 0);
         assert_int_equal(http_size_limit(&s), HTTP_SIZE_START);
 }
 
