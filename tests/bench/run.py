@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+import http_delivery
+
 ARGUMENTS = {"throughput": ["{build}/src/tcollector"]}
 IDLE_SECONDS = 5
 
@@ -54,15 +56,18 @@ def main():
     wanted = sys.argv[2:]
     programs = {p.name.removeprefix("bench-"): p for p in sorted((build / "tests").glob("bench-*"))
                 if p.is_file() and os.access(p, os.X_OK)}
-    unknown = [w for w in wanted if w not in programs and w != "idle"]
+    unknown = [w for w in wanted if w not in programs and w not in ("http", "idle")]
     if unknown:
-        raise SystemExit(f"there is no benchmark {unknown[0]}; there are: {', '.join([*programs, 'idle'])}")
+        raise SystemExit(f"there is no benchmark {unknown[0]}; there are: {', '.join([*programs, 'http', 'idle'])}")
     for name, program in programs.items():
         if wanted and name not in wanted:
             continue
         print(f"== {name}", flush=True)
         arguments = [a.format(build=build) for a in ARGUMENTS.get(name, [])]
         subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, check=True)
+    if not wanted or "http" in wanted:
+        print("== http", flush=True)
+        http_delivery.main(build)
     if not wanted or "idle" in wanted:
         print("== idle", flush=True)
         idle(build)

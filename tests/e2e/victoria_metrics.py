@@ -52,14 +52,16 @@ class VictoriaMetrics:
         with opener.open(f"http://127.0.0.1:{self.http}{path}", timeout=DEADLINE) as answer:
             return answer.read()
 
-    def rows_taken(self):
-        """Lines of the telnet listener that were put into the database since it was started."""
-        found = re.search(rb'^vm_rows_inserted_total\{type="opentsdb"\} (\d+)', self.get("/metrics"), re.M)
+    def counter(self, name):
+        found = re.search(rf"^{re.escape(name)} (\d+)".encode(), self.get("/metrics"), re.M)
         return int(found.group(1)) if found else 0
 
+    def rows_taken(self):
+        """Lines of the telnet listener that were put into the database since it was started."""
+        return self.counter('vm_rows_inserted_total{type="opentsdb"}')
+
     def rows_invalid(self):
-        found = re.search(rb'^vm_rows_invalid_total\{type="opentsdb"\} (\d+)', self.get("/metrics"), re.M)
-        return int(found.group(1)) if found else 0
+        return self.counter('vm_rows_invalid_total{type="opentsdb"}')
 
     def flush(self):
         self.get("/internal/force_flush")
