@@ -16,7 +16,9 @@
 #include "basic/clock.h"
 #include "basic/log.h"
 
-#define LOOK_USEC (10 * USEC_PER_SEC)   /* between looks at what sends no event */
+/* Between looks at what sends no event: soon after the start, when people look too, then ever less often. */
+#define LOOK_MIN_USEC USEC_PER_SEC
+#define LOOK_MAX_USEC (10 * USEC_PER_SEC)
 #define SETTLE_USEC (10 * USEC_PER_SEC) /* for systemd to store what it was sent */
 
 #define FIFO_DIR RUNDIR "/col"
@@ -96,15 +98,16 @@ static void evict(Manager *m) {
                             (int64_t) ((clock_usec(CLOCK_REALTIME) - c->evict_interval) / USEC_PER_MSEC));
 }
 
-static int on_look(sd_event_source *e, uint64_t usec, void *userdata) {
+static int on_look(sd_event_source *e, uint64_t usec _unused_, void *userdata) {
         Manager *m = userdata;
+        usec_t now = clock_usec(CLOCK_MONOTONIC), age = now - m->started;
 
         evict(m);
-        feeds_look(m->service->feeds, clock_usec(CLOCK_MONOTONIC));
+        feeds_look(m->service->feeds, now);
         delivery_tidy(m->delivery);
         bus_look(m->service->bus);
         say_status(m);
-        (void) sd_event_source_set_time(e, usec + LOOK_USEC);
+        (void) sd_event_source_set_time(e, now + MIN(MAX(age, LOOK_MIN_USEC), LOOK_MAX_USEC));
         return 0;
 }
 
@@ -191,7 +194,7 @@ static int add_timers(Manager *m) {
         uint64_t timeout = 0;
         int r;
 
-        r = manager_add_timer(m, &s->look, LOOK_USEC, on_look, "look");
+        r = manager_add_timer(m, &s->look, LOOK_MIN_USEC, on_look, "look");
         if (r >= 0)
                 r = manager_add_timer(m, &s->sync, USEC_PER_SEC, service_on_sync, "spool-sync");
         if (r < 0)
