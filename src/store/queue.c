@@ -5,9 +5,9 @@
  * The boundary is the spool's head: the ring has been told by all its readers that what is before it is
  * acknowledged. A reader whose spool cursor is before the boundary reads there, all others in the ring.
  *
- * The order of a spill: the record is in the spool; the cursors of those who were further are moved on
- * there; the ring's acked moves. Killed in between, the lines are in both; the last record says from which
- * ring, and where there, it came, and queue_new() finishes the move.
+ * The order of a spill: the record is in the spool; the spool's state knows of it, and of those readers who
+ * were further; the ring's acked moves. Killed in between, the lines are in both; the last record says from
+ * which ring, and where there, it came, and queue_new() finishes the move.
  *
  * A line that was cut by queue_sent() must be finished whatever becomes of the rest, or the server would
  * read one made of two; so its remainder is kept here, should the spool drop it for its bound. */
@@ -52,9 +52,9 @@ static uint64_t ring_floor(const Ring *r) {
 
 /* -- life -- */
 
-/* What the spool holds of this ring leaves it. A reader whose acked is between the two had got so far by
- * itself; one at the floor may be anywhere in the spool, one at the end may have been put there. */
-static void finish_spill(Queue *q) {
+/* What the spool holds of this ring leaves it. While the spool's state does not know of it, a reader beyond
+ * the ring's floor has got there by itself; one at the floor may be anywhere in the spool. */
+static void finish_spill(Queue *q, bool saved) {
         uint64_t at = boundary(q) - q->base, floor = ring_floor(q->ring);
 
         if (at <= floor || at > ring_head(q->ring))
@@ -63,15 +63,14 @@ static void finish_spill(Queue *q) {
         for (unsigned i = 0; i < ring_n_readers(q->ring); i++) {
                 uint64_t acked = ring_acked_at(q->ring, i);
 
-                if (acked > floor && acked != at)
+                if (!saved && acked > floor)
                         (void) spool_ack(q->spool, i, q->base + MIN(acked, at));
                 ring_ack(q->ring, i, at);
         }
 }
 
 static int join(Queue *q) {
-        SpoolOrigin origin;
-        uint64_t end;
+        SpoolLast last;
 
         while (spool_n_readers(q->spool) < ring_n_readers(q->ring)) {
                 int r = spool_add_reader(q->spool);
@@ -81,9 +80,9 @@ static int join(Queue *q) {
         }
 
         q->base = boundary(q) - ring_floor(q->ring);
-        if (spool_last(q->spool, &origin, &end) && origin.ring == ring_id(q->ring)) {
-                q->base = end - origin.position;
-                finish_spill(q);
+        if (spool_last(q->spool, &last) && last.origin.ring == ring_id(q->ring)) {
+                q->base = last.end - last.origin.position;
+                finish_spill(q, last.saved);
         }
         /* Whatever the disk has lost or invented, the ring begins at or behind the boundary. */
         if (q->base + ring_floor(q->ring) < boundary(q))
@@ -314,7 +313,7 @@ static Slice oldest_lines(const Queue *q) {
 
 /* Moves one batch. Bytes; 0: the ring is empty; or what the spool said. */
 static ssize_t spill_batch(Queue *q) {
-        uint64_t from = ring_floor(q->ring);
+        uint64_t from = ring_floor(q->ring), acked[RING_READERS_MAX], end;
         SpoolOrigin origin = { ring_id(q->ring), from };
         Slice lines = oldest_lines(q);
         int r;
@@ -324,18 +323,21 @@ static ssize_t spill_batch(Queue *q) {
         if (lines.n > SPOOL_BATCH_MAX)
                 return -E2BIG;
 
-        r = spool_append(q->spool, lines, from + q->base, &origin);
+        /* A reader at the floor may be further back in the spool. */
+        end = from + lines.n;
+        for (unsigned i = 0; i < ring_n_readers(q->ring); i++) {
+                acked[i] = ring_acked_at(q->ring, i);
+                acked[i] = acked[i] > from ? q->base + MIN(acked[i], end) : 0;
+        }
+
+        r = spool_append(q->spool, lines, from + q->base, &origin, acked);
         if (r < 0)
                 return r;
 
         for (unsigned i = 0; i < ring_n_readers(q->ring); i++) {
-                uint64_t end = from + lines.n, acked = ring_acked_at(q->ring, i),
-                         sent = ring_sent_at(q->ring, i);
+                uint64_t sent = ring_sent_at(q->ring, i);
 
-                if (acked > from)
-                        (void) spool_ack(q->spool, i, q->base + MIN(acked, end));
-                /* A reader that is still further back will come here by itself. */
-                if (spool_sent_at(q->spool, i) == q->base + MAX(acked, from) && sent > acked)
+                if (sent > from && spool_sent_at(q->spool, i) >= q->base + from)
                         spool_sent(q->spool, i, q->base + MIN(sent, end));
                 ring_ack(q->ring, i, end);
         }

@@ -57,9 +57,7 @@ struct Spool {
         uint64_t bytes; /* of all segments */
 
         SpoolPoint head;
-        bool has_last; /* the last record that was appended is there */
-        SpoolOrigin last_origin;
-        uint64_t last_end;
+        SpoolLast last; /* end 0: none */
 
         SpoolReader readers[RING_READERS_MAX];
         unsigned n_readers;
@@ -115,4 +113,6 @@ void spool_cursor_begin(const Spool *s, SpoolCursor *c, SpoolPoint at);
 /* Moves every acked behind what is lost where it stands, forgets what all readers have behind them, and
  * writes that down. */
 void spool_settle(Spool *s);
+/* Moves acked to the end of the last whole line before `until`, which is at most the head; to be settled. */
+void spool_ack_to(Spool *s, SpoolReader *c, uint64_t until);
 int spool_window_reserve(SpoolWindow *w, size_t n);

@@ -364,15 +364,7 @@ static int ack_part(Spool *s, SpoolReader *c, uint64_t until) {
         return c->acked.at.position < until;
 }
 
-uint64_t spool_ack(Spool *s, unsigned reader, uint64_t until) {
-        SpoolReader *c = spool_reader(s, reader);
-        SpoolPoint before = c->acked.at;
-        uint64_t n;
-
-        until = MIN(until, s->head.position);
-        if (until <= before.position)
-                return 0;
-
+void spool_ack_to(Spool *s, SpoolReader *c, uint64_t until) {
         while (c->acked.at.position < until && cursor_load(s, &c->acked) > 0 &&
                c->acked.at.position < until) {
                 const RecordHeader *h = &c->acked.record;
@@ -382,7 +374,18 @@ uint64_t spool_ack(Spool *s, unsigned reader, uint64_t until) {
                 else if (ack_part(s, c, until) != 0)
                         break;
         }
+}
 
+uint64_t spool_ack(Spool *s, unsigned reader, uint64_t until) {
+        SpoolReader *c = spool_reader(s, reader);
+        SpoolPoint before = c->acked.at;
+        uint64_t n;
+
+        until = MIN(until, s->head.position);
+        if (until <= before.position)
+                return 0;
+
+        spool_ack_to(s, c, until);
         n = spool_count(s, before.line, c->acked.at.line);
         spool_settle(s);
         return n;

@@ -248,9 +248,11 @@ static int recover_tail(Spool *s) {
         if (t.last.length == 0)
                 return 1;
 
-        s->has_last = true;
-        s->last_origin = (SpoolOrigin) { t.last.ring, t.last.origin + t.last.length };
-        s->last_end = record_end(&t.last);
+        s->last = (SpoolLast) {
+                .origin = { t.last.ring, t.last.origin + t.last.length },
+                .end = record_end(&t.last),
+                .saved = s->state.head.position >= record_end(&t.last),
+        };
         s->sealed = !writable || t.unreadable || !t.whole || !cut_tail(s, fd, segment, t.end);
         if (!s->sealed)
                 segment->fd = TAKE_FD(fd);

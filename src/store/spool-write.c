@@ -216,7 +216,8 @@ static int append(Spool *s, RecordHeader *h, Slice lines) {
         return write_record(s, h, lines);
 }
 
-int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *origin) {
+int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *origin,
+                 const uint64_t *acked) {
         RecordHeader h = {
                 .position = position,
                 .line = s->head.line,
@@ -236,10 +237,10 @@ int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *or
         move_head(s, position);
         s->head.position += h.length;
         s->head.line += h.lines;
-        s->has_last = true;
-        s->last_origin = (SpoolOrigin) { h.ring, h.origin + h.length };
-        s->last_end = s->head.position;
-        spool_save(s);
+        s->last = (SpoolLast) { { h.ring, h.origin + h.length }, s->head.position, true };
+        for (unsigned i = 0; acked && i < s->n_readers; i++)
+                spool_ack_to(s, &s->readers[i], MIN(acked[i], s->head.position));
+        spool_settle(s);
         return 0;
 }
 

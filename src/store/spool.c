@@ -209,12 +209,11 @@ unsigned spool_n_readers(const Spool *s) {
         return s->n_readers;
 }
 
-bool spool_last(const Spool *s, SpoolOrigin *ret_origin, uint64_t *ret_end) {
-        if (!s->has_last)
+bool spool_last(const Spool *s, SpoolLast *ret) {
+        if (s->last.end == 0)
                 return false;
 
-        *ret_origin = s->last_origin;
-        *ret_end = s->last_end;
+        *ret = s->last;
         return true;
 }
 

@@ -64,9 +64,10 @@ Spool *spool_free(Spool *s); /* NULL-safe, returns NULL; does not sync */
 DEFINE_CLEANUP(Spool *, spool_free);
 
 /* Appends whole lines (at most SPOOL_BATCH_MAX bytes) at `position`, which is at or behind the head. For
- * readers that stand at the head they are the next.
+ * readers that stand at the head they are the next, but what is before acked[reader] (NULL: nothing) is
+ * acknowledged already; the state on disk learns both at once.
  * -ENOSPC: nothing more may be taken; or what the disk said: nothing was appended. */
-int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *origin);
+int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *origin, const uint64_t *acked);
 /* Makes durable what has been appended and acknowledged, if the interval has passed. 0, or what fsync(2)
  * said. `now`: CLOCK_MONOTONIC; USEC_INFINITY: at once. */
 int spool_sync(Spool *s, usec_t now);
@@ -88,8 +89,15 @@ void spool_rewind(Spool *s, unsigned reader);
 uint64_t spool_head(const Spool *s);
 uint64_t spool_sent_at(const Spool *s, unsigned reader);
 uint64_t spool_acked_at(const Spool *s, unsigned reader);
-/* What was appended last, as far as it is there: where it came from and where it ends. false: nothing. */
-bool spool_last(const Spool *s, SpoolOrigin *ret_origin, uint64_t *ret_end);
+
+/* What spool_open() found to have been appended last, or what has been since. */
+typedef struct SpoolLast {
+        SpoolOrigin origin; /* of what would follow it */
+        uint64_t end;
+        bool saved; /* the state knows of it; else a kill came between the two */
+} SpoolLast;
+
+bool spool_last(const Spool *s, SpoolLast *ret); /* false: nothing */
 
 /* -- measures -- */
 

@@ -58,7 +58,7 @@ static int run_plain(Bench *b) {
 static int append(Bench *b, bool each) {
         for (size_t n = 0, unsynced = 0; n < TOTAL; n += b->batch_n) {
                 int r = spool_append(b->spool, (Slice) { b->batch, b->batch_n }, spool_head(b->spool),
-                                     &(SpoolOrigin) {});
+                                     &(SpoolOrigin) {}, NULL);
 
                 unsynced += b->batch_n;
                 if (r >= 0 && each && unsynced >= MIB)

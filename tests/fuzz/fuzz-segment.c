@@ -123,7 +123,7 @@ static void read_spool(int dir_fd) {
         claimed = spool_lines(s);
         check(drain(s) + lost == claimed && lost == spool_lost(s));
 
-        check(spool_append(s, line, spool_head(s), &(SpoolOrigin) {}) == 0);
+        check(spool_append(s, line, spool_head(s), &(SpoolOrigin) {}, NULL) == 0);
         spool_free(s);
         s = NULL;
         check(spool_open(&s, dir_fd, &limits, on_loss, &lost) == 0);

@@ -137,7 +137,7 @@ int spool_rig_append(SpoolRig *r, unsigned n) {
         int e;
 
         spool_lines_add(&b, r->next, n);
-        e = spool_append(r->spool, buffer_slice(&b), spool_head(r->spool), &(SpoolOrigin) {});
+        e = spool_append(r->spool, buffer_slice(&b), spool_head(r->spool), &(SpoolOrigin) {}, NULL);
         if (e >= 0)
                 r->next += n;
 

@@ -331,7 +331,8 @@ static void test_overlap(void **state) {
                 w.readers[0].acked += queue_ack(w.queue, 0, queue_sent_at(w.queue, 0));
                 all = ring_unacked(w.ring, 0);
                 origin.position = ring_acked_at(w.ring, 0);
-                assert_int_equal(spool_append(w.rig->spool, all, queue_acked_at(w.queue, 0), &origin), 0);
+                assert_int_equal(spool_append(w.rig->spool, all, queue_acked_at(w.queue, 0), &origin, NULL),
+                                 0);
                 (void) put_lines(&w, 10);
                 close_queue(&w);
 
