@@ -40,7 +40,8 @@ static int append(Spool *s, uint64_t *n, unsigned n_lines) {
         for (unsigned i = 1; i <= n_lines; i++)
                 size += (size_t) snprintf(text + size, sizeof(text) - size, "%" PRIu64 "\n", *n + i);
 
-        r = spool_append(s, (Slice) { text, size }, spool_head(s), &(SpoolOrigin) { 1, spool_head(s) });
+        r = spool_append(s, (Slice) { text, size }, spool_head(s), &(SpoolOrigin) { 1, spool_head(s) },
+                         NULL);
         if (r < 0)
                 return r;
 
