@@ -11,26 +11,28 @@ static bool is(const char *s, const char *word) {
         return s && strcmp(s, word) == 0;
 }
 
-/* Was it up, and told to stop before its process ended? */
+/* Was it up, and told to stop before its process ended? By somebody: not as its time was up. */
 static bool was_asked(const FailureUnit *u) {
         return u->active_enter > 0 && u->active_enter >= u->inactive_exit &&
-               u->active_exit >= u->active_enter && u->process_exit > u->active_exit;
+               u->active_exit >= u->active_enter && u->process_exit > u->active_exit &&
+               u->active_exit - u->active_enter < u->runtime_max;
 }
 
-/* It overstayed before it even ran: there was nobody to read what it prints. */
+/* It took too long before it even ran: there was nobody to read what it prints. */
 static bool never_ran(const FailureUnit *u) {
         return u->active_enter < u->inactive_exit;
 }
 
 Failure failure_judge(const FailureReport *report, const FailureUnit *u) {
+        bool timeout = is(report->result, "timeout");
+
         /* its timer was due when its time was up, and may have started it again already */
-        if (is(report->result, "timeout"))
-                return (Failure) { FAILURE_OVERSTAY,
-                                   u->is_failed && u->agent_wanted && never_ran(u) && !u->has_timer };
         if (!u->is_failed)
-                return (Failure) { FAILURE_NONE, false };
+                return (Failure) { timeout ? FAILURE_OVERSTAY : FAILURE_NONE, false };
         if (was_asked(u))
                 return (Failure) { FAILURE_ASKED, false };
+        if (timeout)
+                return (Failure) { FAILURE_OVERSTAY, u->agent_wanted && never_ran(u) && !u->has_timer };
         if (is(report->code, "exited") && is(report->status, NOT_FOR_THIS_HOST))
                 return (Failure) { FAILURE_EXCUSED, u->agent_wanted };
 

@@ -19,6 +19,7 @@ typedef struct FailureUnit {
         bool has_timer; /* its schedule's timer is active */
         bool agent_wanted;
         uint64_t inactive_exit, active_enter, active_exit, process_exit;
+        uint64_t runtime_max; /* how long it may run; UINT64_MAX: for ever */
 } FailureUnit;
 
 typedef enum FailureVerdict {

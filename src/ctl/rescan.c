@@ -12,7 +12,7 @@
 #include "ctl/stop.h"
 
 #define UNIT_MAX 256
-#define WATCHED "watched"               /* the folders the path unit was started with */
+#define WATCHED "watched" /* the folders the path unit was started with */
 #define PATH_UNIT "tcollector-rescan.path"
 #define PATH_DROP_IN PATH_UNIT ".d/50-tcollector.conf"
 

@@ -39,6 +39,7 @@ static int read_times(Systemd *s, const char *unit, FailureUnit *u) {
                 { "Unit", "ActiveEnterTimestampMonotonic", &u->active_enter },
                 { "Unit", "ActiveExitTimestampMonotonic", &u->active_exit },
                 { "Service", "ExecMainExitTimestampMonotonic", &u->process_exit },
+                { "Service", "RuntimeMaxUSec", &u->runtime_max },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(times); i++) {

@@ -97,12 +97,28 @@ static void test_no_states(void **state _unused_) {
 
 /* -- failures -- */
 
-/* A run that was up from 10 to 20. */
-#define RAN(exited) .inactive_exit = 10, .active_enter = 10, .active_exit = 20, .process_exit = (exited)
-#define BY_ITSELF RAN(20)
-#define TOLD_TO RAN(21)
+#define EXIT(status) \
+        { "exit-code", "exited", status }
+#define KILL(signal) \
+        { "signal", "killed", signal }
+#define LATE \
+        { "timeout", "killed", "TERM" }
+
+/* A run that was up from 10 to 20 and may have been so for longer, its process gone at `exited`. */
+#define RAN(exited, max)                                                                      \
+        .inactive_exit = 10, .active_enter = 10, .active_exit = 20, .process_exit = (exited), \
+        .runtime_max = (max)
+#define BY_ITSELF .is_failed = true, RAN(20, 11)
+#define TOLD_TO .is_failed = true, RAN(21, 11)
+#define FOR_EVER .is_failed = true, RAN(21, UINT64_MAX)
+#define TIME_UP .is_failed = true, RAN(21, 10)
 /* One that never came up; what it says of being active is of the run before. */
-#define NEVER_UP .inactive_exit = 30, .active_enter = 10, .active_exit = 20, .process_exit = 31
+#define NEVER_UP                                                                                           \
+        .is_failed = true, .inactive_exit = 30, .active_enter = 10, .active_exit = 20, .process_exit = 31, \
+        .runtime_max = UINT64_MAX
+#define FIRST .is_failed = true, .inactive_exit = 5, .process_exit = 6, .runtime_max = UINT64_MAX
+#define TIMER .has_timer = true
+#define AGENT .agent_wanted = true
 
 static const struct {
         const char *name;
@@ -111,81 +127,27 @@ static const struct {
         FailureVerdict want;
         bool retry;
 } judge_rows[] = {
-        { "not for this host",
-          { "exit-code", "exited", "13" },
-          { true, true, true, BY_ITSELF },
-          FAILURE_EXCUSED,
-          true },
-        { "not for this host, long-running",
-          { "exit-code", "exited", "13" },
-          { true, false, true, BY_ITSELF },
-          FAILURE_EXCUSED,
-          true },
-        { "not for this host, while the agent stops",
-          { "exit-code", "exited", "13" },
-          { true, true, false, BY_ITSELF },
-          FAILURE_EXCUSED,
-          false },
-        { "signal 13", { "signal", "killed", "13" }, { true, true, true, BY_ITSELF }, FAILURE_FAILED, true },
-        { "failed", { "exit-code", "exited", "1" }, { true, true, true, BY_ITSELF }, FAILURE_FAILED, true },
-        { "killed", { "signal", "killed", "KILL" }, { true, true, true, BY_ITSELF }, FAILURE_FAILED, true },
-        { "cannot be started",
-          { "exit-code", "exited", "203" },
-          { true, true, true, NEVER_UP },
-          FAILURE_FAILED,
-          true },
-        { "first start of all",
-          { "exit-code", "exited", "203" },
-          { true, true, true, .inactive_exit = 5, .process_exit = 6 },
-          FAILURE_FAILED,
-          true },
-        { "failed, while the agent stops",
-          { "exit-code", "exited", "1" },
-          { true, true, false, BY_ITSELF },
-          FAILURE_FAILED,
-          false },
-        { "told to end, and failed at it",
-          { "exit-code", "exited", "1" },
-          { true, true, true, TOLD_TO },
-          FAILURE_ASKED,
-          false },
-        { "told to end, 13",
-          { "exit-code", "exited", "13" },
-          { true, true, true, TOLD_TO },
-          FAILURE_ASKED,
-          false },
-        { "runs again", { "exit-code", "exited", "1" }, { false, true, true }, FAILURE_NONE, false },
-        { "overstayed",
-          { "timeout", "killed", "TERM" },
-          { true, true, true, TOLD_TO },
-          FAILURE_OVERSTAY,
-          false },
-        { "overstayed, started again",
-          { "timeout", "killed", "TERM" },
-          { false, true, true },
-          FAILURE_OVERSTAY,
-          false },
-        { "overstayed, its timer stopped by hand",
-          { "timeout", "killed", "KILL" },
-          { true, false, true, TOLD_TO },
-          FAILURE_OVERSTAY,
-          false },
-        { "nobody read",
-          { "timeout", "killed", "TERM" },
-          { true, false, true, NEVER_UP },
-          FAILURE_OVERSTAY,
-          true },
-        { "nobody read, the agent is stopped",
-          { "timeout", "killed", "TERM" },
-          { true, false, false, NEVER_UP },
-          FAILURE_OVERSTAY,
-          false },
-        { "nobody read, but it has a schedule",
-          { "timeout", "killed", "TERM" },
-          { true, true, true, NEVER_UP },
-          FAILURE_OVERSTAY,
-          false },
-        { "nothing is known", {}, { true, false, true, BY_ITSELF }, FAILURE_FAILED, true },
+        { "not for this host", EXIT("13"), { BY_ITSELF, TIMER, AGENT }, FAILURE_EXCUSED, true },
+        { "the same, long-running", EXIT("13"), { BY_ITSELF, AGENT }, FAILURE_EXCUSED, true },
+        { "the same, the agent stops", EXIT("13"), { BY_ITSELF, TIMER }, FAILURE_EXCUSED, false },
+        { "signal 13", KILL("13"), { BY_ITSELF, TIMER, AGENT }, FAILURE_FAILED, true },
+        { "failed", EXIT("1"), { BY_ITSELF, TIMER, AGENT }, FAILURE_FAILED, true },
+        { "failed, the agent stops", EXIT("1"), { BY_ITSELF, TIMER }, FAILURE_FAILED, false },
+        { "killed", KILL("KILL"), { BY_ITSELF, TIMER, AGENT }, FAILURE_FAILED, true },
+        { "cannot be started", EXIT("203"), { NEVER_UP, TIMER, AGENT }, FAILURE_FAILED, true },
+        { "first start of all", EXIT("203"), { FIRST, TIMER, AGENT }, FAILURE_FAILED, true },
+        { "told to, and failed at it", EXIT("1"), { TOLD_TO, TIMER, AGENT }, FAILURE_ASKED, false },
+        { "told to, 13", EXIT("13"), { TOLD_TO, TIMER, AGENT }, FAILURE_ASKED, false },
+        { "told to, and did not", LATE, { TOLD_TO, TIMER, AGENT }, FAILURE_ASKED, false },
+        { "told to, long-running, and did not", LATE, { FOR_EVER }, FAILURE_ASKED, false },
+        { "runs again", EXIT("1"), { TIMER, AGENT }, FAILURE_NONE, false },
+        { "overstayed", LATE, { TIME_UP, TIMER, AGENT }, FAILURE_OVERSTAY, false },
+        { "overstayed, started again", LATE, { TIMER, AGENT }, FAILURE_OVERSTAY, false },
+        { "overstayed, no timer", LATE, { TIME_UP, AGENT }, FAILURE_OVERSTAY, false },
+        { "nobody read", LATE, { NEVER_UP, AGENT }, FAILURE_OVERSTAY, true },
+        { "nobody read, the agent is stopped", LATE, { NEVER_UP }, FAILURE_OVERSTAY, false },
+        { "nobody read, but it has a schedule", LATE, { NEVER_UP, TIMER, AGENT }, FAILURE_OVERSTAY, false },
+        { "nothing is known", {}, { BY_ITSELF, AGENT }, FAILURE_FAILED, true },
 };
 
 static void test_judge(void **state _unused_) {
