@@ -57,7 +57,9 @@ struct Spool {
         uint64_t bytes; /* of all segments */
 
         SpoolPoint head;
-        SpoolLast last; /* end 0: none */
+        SpoolLast last;     /* end 0: none */
+        uint64_t torn_from; /* between what was there at spool_open() and the head that the state knew */
+        uint64_t torn_to;
 
         SpoolReader readers[RING_READERS_MAX];
         unsigned n_readers;

@@ -84,6 +84,8 @@ static int lose(Spool *s, SpoolRange range, uint64_t sequence, SpoolWhy why) {
                 return r;
 
         lines = range.to.line - MAX(before, range.from.line);
+        if (range.from.position >= s->torn_from && range.to.position <= s->torn_to)
+                why = SPOOL_TORN;
 
         s->lost += lines;
         segment_name(sequence, name);

@@ -301,6 +301,8 @@ int spool_recover(Spool *s) {
                 return r;
 
         /* What the state knows of and is not there is lost; it will be found so. */
+        s->torn_from = s->head.position;
+        s->torn_to = s->state.head.position;
         s->head.position = MAX(s->head.position, s->state.head.position);
         s->head.line = MAX(s->head.line, s->state.head.line);
         s->dir_dirty = true;

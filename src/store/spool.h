@@ -32,7 +32,7 @@ typedef enum SpoolWhy {
         SPOOL_NO_SPACE,   /* the same, as the file system was */
         SPOOL_DAMAGED,    /* a record, or its header, does not verify */
         SPOOL_UNREADABLE, /* the disk refused to read it */
-        SPOOL_TORN,       /* the tail of the last segment was not written to its end; it is cut off */
+        SPOOL_TORN,       /* the tail had not reached the disk; what there is of it is cut off */
         SPOOL_FOREIGN,    /* a file that is not ours; it is left alone, and no line is lost */
         _SPOOL_WHY_MAX,
 } SpoolWhy;
@@ -42,7 +42,8 @@ const char *spool_why_to_string(SpoolWhy w); /* "full", "no-space", ...; NULL: o
 typedef struct SpoolLoss {
         SpoolWhy why;
         const char *file; /* its name in the folder; borrowed */
-        uint64_t lines;   /* lost; for SPOOL_TORN what the record said, or 0 where that is not known */
+        uint64_t lines;   /* lost; 0: none, or none that is known of: those of a torn tail follow when a
+                           * reader comes there, if the state knew of them */
         uint64_t bytes;   /* of the file */
 } SpoolLoss;
 

@@ -389,6 +389,8 @@ static void test_power_cut(void **state) {
                 spool_rig_open(r);
                 n = spool_rig_drain(r, 0, seen, LINES_MAX);
                 assert_true(n >= 6 * before && n % 6 == 0 && n < r->next);
+                assert_int_equal(r->losses.n[SPOOL_TORN], r->losses.calls);
+                assert_int_equal(r->losses.lines, spool_lost(r->spool));
                 assert_numbers(1, n);
         }
 }
