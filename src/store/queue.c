@@ -37,7 +37,8 @@ struct Queue {
         uint64_t inherited, lost_before;
         bool spilling;   /* down to half */
         uint64_t floor;  /* all before it was acknowledged when it last was looked at */
-        usec_t progress; /* when that had changed */
+        uint64_t lost;   /* then */
+        usec_t progress; /* when that had changed by itself */
         Backoff backoff;
         usec_t retry_at;
 };
@@ -351,10 +352,11 @@ static bool has_stalled(Queue *q, usec_t now) {
 
         for (unsigned i = 0; i < ring_n_readers(q->ring); i++)
                 floor = MIN(floor, queue_acked_at(q, i));
-        if (floor != q->floor || q->progress == 0) {
-                q->floor = floor;
+        /* What moves because the spool has dropped it is no progress. */
+        if ((floor != q->floor && queue_lost(q) == q->lost) || q->progress == 0)
                 q->progress = now;
-        }
+        q->floor = floor;
+        q->lost = queue_lost(q);
 
         return now - q->progress >= STALL_USEC;
 }

@@ -315,6 +315,38 @@ static void test_when_to_spill(void **state) {
         check_sum(&w);
 }
 
+/* While the server is away and the spool at its bound, new lines keep taking the place of the oldest; when
+ * it is back, however slow, they wait. */
+static void test_bound(void **state) {
+        _cleanup_(world_done) World w = { .rig = *state, .now = USEC_PER_SEC };
+        bool moved = true;
+        Slice run;
+
+        w.rig->limits = (SpoolLimits) { .size = 100000, .segment = 40000 };
+        assert_int_equal(ring_new(&w.ring, RING_BYTES), 0);
+        open_queue(&w);
+        assert_int_equal(queue_spill(w.queue, w.now), 0);
+        w.now += 5 * USEC_PER_SEC;
+        for (unsigned i = 0; i < 50; i++) {
+                while (put_lines(&w, 10))
+                        ;
+                assert_int_equal(queue_spill(w.queue, w.now += USEC_PER_SEC), 1);
+                check_sum(&w);
+        }
+        assert_true(queue_lost(w.queue) > 0);
+
+        for (unsigned i = 0; i < 50 && moved; i++) {
+                while (put_lines(&w, 10))
+                        ;
+                run = queue_peek(w.queue, 0);
+                queue_sent(w.queue, 0, MIN(run.n, (size_t) 200));
+                w.readers[0].acked += queue_ack(w.queue, 0, queue_sent_at(w.queue, 0));
+                moved = queue_spill(w.queue, w.now += USEC_PER_SEC) > 0;
+                check_sum(&w);
+        }
+        assert_false(moved);
+}
+
 /* Killed between the spool's record and the ring's cursor: the ring still has what the spool has. */
 static void test_overlap(void **state) {
         _cleanup_(world_done) World w = { .rig = *state, .now = USEC_PER_SEC };
@@ -349,10 +381,8 @@ static void test_overlap(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_random),
-                TEST(test_ring_only),
-                TEST(test_when_to_spill),
-                TEST(test_overlap),
+                TEST(test_random), TEST(test_ring_only), TEST(test_when_to_spill),
+                TEST(test_bound),  TEST(test_overlap),
         };
 
         return run_tap(tests);
