@@ -5,7 +5,8 @@
 
 #define RATIO_ONE 16u
 #define RATIO_FIRST (4 * RATIO_ONE)
-#define TELLING ((size_t) 2000) /* bytes before compression that say something of other texts */
+#define KEEP ((size_t) 64 << 10) /* bytes of memory that are not worth giving back */
+#define TELLING ((size_t) 2000)  /* bytes before compression that say something of other texts */
 
 /* One line more; 1: it is in, 0: it does not fit. The array is closed behind each one. */
 static int add_line(HttpBatch *b, Slice line, size_t limit) {
@@ -116,6 +117,14 @@ int http_batch_build_probe(HttpBatch *b) {
                 r = buffer_add(&b->json, SLICE("]"));
         b->body = buffer_slice(&b->json);
         return r;
+}
+
+void http_batch_shrink(HttpBatch *b) {
+        b->body = (Slice) {};
+        if (b->json.allocated > KEEP)
+                buffer_done(&b->json);
+        if (b->wire.allocated > KEEP)
+                buffer_done(&b->wire);
 }
 
 void http_batch_done(HttpBatch *b) {

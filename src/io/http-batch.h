@@ -33,4 +33,5 @@ typedef struct HttpBatchLimits {
 /* 0; -ENOMEM, and the batch is empty. */
 int http_batch_build(HttpBatch *b, Slice queue, const HttpBatchLimits *limits);
 int http_batch_build_probe(HttpBatch *b); /* no point at all; the same */
+void http_batch_shrink(HttpBatch *b);     /* the body is needed no more: memory beyond a little goes */
 void http_batch_done(HttpBatch *b);       /* frees what it holds */

@@ -36,8 +36,9 @@ typedef struct Http {
         bool busy;      /* a request is under way */
         bool probing;   /* it is, or is to be, the empty one */
         bool up, lost;
-        uint64_t until; /* the queue's position behind the batch */
-        usec_t sent_at;
+        uint64_t until;         /* the queue's position behind the batch */
+        usec_t sent_at;         /* CLOCK_MONOTONIC */
+        sd_event_source *timer; /* lines gather until then */
         char why[HTTP_WHY_MAX]; /* what was refused last */
 } Http;
 

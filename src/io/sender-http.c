@@ -7,6 +7,8 @@
  * it again on a new one. What ends behind a request without a word beyond that is a sign that it was too
  * large, or had a point the server dies of, and is tried with less (http-size.h).
  *
+ * Few lines gather for a tenth of a second behind a request, before the next one takes them.
+ *
  * What is wrong with the server, or the way to it, costs no point: the connection is given up, with the
  * reason, and everything is sent again, to this server or another. */
 
@@ -18,8 +20,10 @@
 #include "io/http-internal.h"
 #include "io/http-reply.h"
 
-#define QUICK USEC_PER_SEC /* an answer within this time lets requests grow */
-#define PUT_OFF_MAX 5u     /* then a point the store does not take, while it takes others, is a bad one */
+#define QUICK USEC_PER_SEC           /* an answer within this time lets requests grow */
+#define GATHER (100 * USEC_PER_MSEC) /* requests with few lines are so far apart */
+#define ENOUGH_MAX ((size_t) 32 << 10)
+#define PUT_OFF_MAX 5u /* then a point the store does not take, while it takes others, is a bad one */
 
 static void http_send(Http *h);
 
@@ -260,15 +264,37 @@ static int http_next(Http *h) {
         }
 }
 
+/* A few lines only, and a request has just gone out: each costs server and agent more than many lines in
+ * one do. The first lines after a pause go at once. */
+static bool may_wait(Http *h) {
+        size_t enough = MIN(http_size_limit(&h->memory->size) / 2, ENOUGH_MAX);
+        Slice lines = sender_peek(h->link.sender);
+
+        if (h->probing || h->sent_at == 0 || http_size_max_lines(&h->memory->size) != SIZE_MAX)
+                return false;
+        if (lines.n == 0 || lines.n >= enough || clock_usec(CLOCK_MONOTONIC) >= h->sent_at + GATHER)
+                return false;
+
+        return sd_event_source_set_time(h->timer, h->sent_at + GATHER) >= 0 &&
+               sd_event_source_set_enabled(h->timer, SD_EVENT_ONESHOT) >= 0;
+}
+
+static int on_gathered(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        http_send(userdata);
+        return 0;
+}
+
 static void http_send(Http *h) {
         int r;
 
-        if (h->busy || h->lost)
+        if (h->busy || h->lost || may_wait(h))
                 return;
 
         r = h->probing ? http_batch_build_probe(&h->batch) : http_next(h);
-        if (r == 0 && !h->probing)
+        if (r == 0 && !h->probing) {
+                http_batch_shrink(&h->batch);
                 return;
+        }
         if (r >= 0) {
                 h->sent_at = clock_usec(CLOCK_MONOTONIC);
                 r = http_request_start(h);
@@ -292,6 +318,18 @@ static void http_load_gzip(Http *h) {
         h->memory->no_gzip = true;
 }
 
+static int add_timer(Http *h) {
+        int r;
+
+        r = sd_event_add_time(sender_event(h->link.sender), &h->timer, CLOCK_MONOTONIC, USEC_INFINITY,
+                              10 * USEC_PER_MSEC, on_gathered, h);
+        if (r < 0)
+                return r;
+
+        (void) sd_event_source_set_description(h->timer, "http-gather");
+        return sd_event_source_set_enabled(h->timer, SD_EVENT_OFF);
+}
+
 static int http_start(Link *l) {
         Http *h = (Http *) l;
         CurlGlue *glue;
@@ -301,6 +339,9 @@ static int http_start(Link *l) {
         http_size_settle(&h->memory->size);
         l->confirmed = true;
 
+        r = add_timer(h);
+        if (r < 0)
+                return r;
         r = sender_curl(l->sender, &glue);
         if (r < 0)
                 return r;
@@ -325,6 +366,7 @@ static void http_kick(Link *l) {
 static void http_stop(Link *l) {
         Http *h = (Http *) l;
 
+        h->timer = sd_event_source_disable_unref(h->timer);
         http_request_done(h);
         http_batch_done(&h->batch);
         h->gzip = http_gzip_free(h->gzip);

@@ -172,6 +172,19 @@ class Outage(Case):
         self.assertEqual(stored_series(self.N), server.lines())
         self.note(f"0 of {self.N} lost, {sum(server.store.values()) - self.N} came twice")
 
+    def test_trickle(self):
+        """Few lines at a time: they gather, so that requests are no more than ten a second."""
+        server = self.server()
+        c = self.collectors()
+        c.python(0, "series", series(1000, burst=1, pause=0.002))
+        agent = self.agent("-c", c.path, "-t", "host=h", "--no-tcollector-stats", "--http", "-H", server.host,
+                           "-p", server.port)
+        agent.wait_for(lambda: server.n_stored() >= 1000, "all is stored")
+        self.assertEqual(0, agent.stop(), agent.told())
+        self.assertEqual(stored_series(1000), server.lines())
+        took = server.requests[-1].at - server.requests[0].at
+        self.assertLessEqual(len(server.requests), took / 0.1 + 3)
+
     def test_reconnect_interval(self):
         """A connection of a second's age is made anew, when what was sent is answered: nothing comes twice."""
         server = self.server()

@@ -119,6 +119,11 @@ static void test_gzip(void **state _unused_) {
                               i % 2 ? "random" : "alike", n_batches, n_wire * 100 / n_batches / l.wire);
                 if (n_batches > 4)
                         assert_true((n_wire - last) / (n_batches - 1) >= l.wire / 2);
+
+                http_batch_shrink(&b);
+                assert_true(b.json.allocated <= 64 * 1024 && b.wire.allocated <= 64 * 1024);
+                assert_int_equal(http_batch_build(&b, SLICE(GOOD), &l), 0);
+                assert_true(b.body.n > 0);
                 http_batch_done(&b);
         }
 }
