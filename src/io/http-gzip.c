@@ -5,7 +5,7 @@
 #include "basic/dl.h"
 #include "io/http-gzip.h"
 
-#define LEVEL 1 /* half the time of level 6, for a tenth more bytes of text as repetitive as ours */
+#define LEVEL 1 /* on our text a third of the time of level 6, for 40 % more bytes: still 10:1 */
 
 typedef struct DeflateApi {
         __typeof__(libdeflate_alloc_compressor) *alloc_compressor;
