@@ -119,6 +119,7 @@ static int measure(Bench *b) {
 
         for (unsigned k = 0; k < ROUNDS; k++)
                 for (size_t i = 0; i < ELEMENTSOF(cases) && r >= 0; i++) {
+                        (void) unlinkat(b->dir_fd, "plain", 0);
                         r = timed(b, cases[i].run, &best[i]);
                         if (r >= 0 && cases[i].drains)
                                 r = timed(b, run_drain, &drain);

@@ -134,7 +134,8 @@ static void read_spool(int dir_fd) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
-        char folder[] = "/dev/shm/fuzz-segment-XXXXXX";
+        char folder[] = "/tmp/fuzz-segment-XXXXXX", in_memory[] = "/dev/shm/fuzz-segment-XXXXXX";
+        char *path = access("/dev/shm", W_OK) == 0 ? in_memory : folder;
         _cleanup_(close_fdp) int dir_fd = -1, fd = -1;
         _cleanup_(freep) char *image = NULL;
 
@@ -142,14 +143,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
                 return 0;
 
         image = malloc(n);
-        check(image && mkdtemp(folder));
+        check(image && mkdtemp(path));
         memcpy(image, data + 1, n - 1);
         if (data[0] & FIX_HEADER)
                 fix_header(image, n - 1);
         if (data[0] & FIX_RECORDS)
                 fix_records(image, n - 1, data[0] & IN_ORDER);
 
-        dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         fd = openat(dir_fd, NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         check(fd >= 0 && pwrite(fd, image, n - 1, 0) == (ssize_t) (n - 1));
         walk(fd, n - 1);
@@ -158,6 +159,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         (void) unlinkat(dir_fd, "state", 0);
         (void) unlinkat(dir_fd, NAME, 0);
         (void) unlinkat(dir_fd, "0000000000000002.seg", 0);
-        check(rmdir(folder) == 0);
+        check(rmdir(path) == 0);
         return 0;
 }
