@@ -255,6 +255,14 @@ class Installed(rig.Machine):
         except rig.RigError as error:
             raise AssertionError(f"{error}\n{self.journal('-n', '60')}") from None
 
+    def let_pass(self, seconds):
+        """Until the machine's systemd has fired a timer of so many seconds: then all that was due earlier has fired."""
+        self.write("/etc/systemd/system/later.timer", f"[Timer]\nOnActiveSec={seconds}\nAccuracySec=1ms\n")
+        self.write("/etc/systemd/system/later.service",
+                   "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
+        self.shell("systemctl stop later.timer later.service; systemctl daemon-reload; systemctl start later.timer")
+        self.wait_for_state("later.service", "active")
+
     def told(self, *units):
         """For the report of a failure."""
         parts = [self.run(["systemctl", "status", "-n", "0", "--no-pager", "-l", *units], check=False).stdout]
