@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from victoria_metrics import VictoriaMetrics  # noqa: E402
 
-LINES = 2_000_000
+LINES = 1_000_000
 SERIES = 200
 PER_BODY = 40_000  # about what the agent puts into one, when a server takes them of any size
 ROUNDS = 3

@@ -172,6 +172,33 @@ class Outage(Case):
         self.assertEqual(stored_series(self.N), server.lines())
         self.note(f"0 of {self.N} lost, {sum(server.store.values()) - self.N} came twice")
 
+    def test_chaos(self):
+        """Answers that get lost, with their points stored or not; half ones, refusals for a while, kills."""
+        troubles = [
+            Reply(close=True),
+            Reply(close=True, stores=lambda p: True),
+            Reply(200, '{"success":1,"failed":0}', short=3, stores=lambda p: True),
+            Reply(204, leave=True),
+            Reply(503, headers=[("Retry-After", "1")]),
+        ]
+        server = self.server()
+        server.script = lambda request: self.random.choice(troubles) if self.random.random() < 0.2 else None
+        c = self.collectors()
+        c.python(0, "series", series(self.N, burst=500, pause=0.01))
+        agent = self.agent("-c", c.path, "-t", "host=h", "--no-tcollector-stats", "--http", "-H", server.host,
+                           "-p", server.port)
+        for at in sorted(self.random.randrange(self.N) for _ in range(3)):
+            agent.wait_for(lambda at=at: server.n_stored() >= at, lambda: f"{server.n_stored()} are stored")
+            server.kill()
+            time.sleep(self.random.random() * 0.7)
+            server.listen()
+        agent.wait_for(lambda: server.n_stored() >= self.N, lambda: f"all is stored; {server.n_stored()} are")
+        server.script = None
+        self.assertEqual(0, agent.stop(), agent.told())
+        self.assertEqual(stored_series(self.N), server.lines())
+        self.note(f"0 of {self.N} lost in {len(server.requests)} requests on {server.n_connections} connections, "
+                  f"{sum(server.store.values()) - self.N} came twice")
+
     def test_trickle(self):
         """Few lines at a time: they gather, so that requests are no more than ten a second."""
         server = self.server()
