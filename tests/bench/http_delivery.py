@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Delivery over HTTP beside the line protocol, to the same VictoriaMetrics in the same run, and beside curl(1), which
-posts what the agent would, made beforehand. The one that is measured has a core of its own."""
+posts what the agent would, made beforehand. The one that is measured has a core of its own. In the rate seen of the
+line protocol are the three seconds for which what a server took that never answers is held back."""
 import gzip
 import os
 import pathlib
