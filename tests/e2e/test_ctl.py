@@ -129,7 +129,8 @@ class Check(Ctl):
         self.assertEqual(dump, again)
 
     def test_this_host(self):
-        done = subprocess.run([self.program, "check", "--json"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([self.program, "check", "--json"], capture_output=True, text=True, timeout=60,
+                              check=False)
         if done.returncode == 0:
             for row in json.loads(done.stdout):
                 self.assertEqual({"name", "interval", "user", "path"}, set(row))
