@@ -10,6 +10,10 @@
 #include "basic/log.h"
 #include "conf/instance.h"
 
+/* How long a writer of a FIFO that is gone may be silent: one that is told to stop has a few seconds for its
+ * last words, and one that runs on is better off with a signal than without a reader. */
+#define LEAVE_USEC (60 * USEC_PER_SEC)
+
 /* -- the data's way -- */
 
 static size_t on_lines(void *userdata, Slice lines) {
@@ -47,6 +51,12 @@ static DedupLimits limits_of(const Config *c, const ConfigCollector *own) {
                 .only_zero = c->dedup_only_zero,
                 .max_series = own && own->max_series > 0 ? own->max_series : c->max_series,
         };
+}
+
+DedupLimits feed_limits(const Feed *f) {
+        const Config *c = f->context->config;
+
+        return limits_of(c, config_collector(c, f->name));
 }
 
 int feed_update(Feed *f, const RosterEntry *entry) {
@@ -104,6 +114,7 @@ int feed_new(Feed **ret, const FeedContext *context, const char *instance, int f
                 .context = context,
                 .instance = strdup(instance),
                 .hash = ring_source_hash(slice_from_string(instance)),
+                .stored_as = FEED_STORE_PREFIX,
                 .left = -1,
                 .dev = st.st_dev,
                 .inode = st.st_ino,
@@ -154,14 +165,28 @@ static bool has_writer(const Feed *f) {
         return poll(&p, 1, 0) < 0 || !(p.revents & POLLHUP);
 }
 
-bool feed_has_left(Feed *f) {
-        int before = f->left, n = 0;
+void feed_forget_skip(Feed *f) {
+        if (f->skipping)
+                skips_set(f->context->skips, f->hash, false);
+        f->skipping = false;
+}
+
+bool feed_has_left(Feed *f, usec_t now) {
+        usec_t silent_since;
+        int n = 0;
 
         if (!f->leaving || source_is_blocked(f->source) || ioctl(source_fd(f->source), FIONREAD, &n) < 0)
                 return false;
 
-        f->left = n;
-        return n == 0 || n == before;
+        if (n != f->left) {
+                f->left = n;
+                f->left_since = now;
+                if (n > 0)
+                        return false;
+        }
+
+        silent_since = MAX(f->left_since, source_last_line(f->source));
+        return !has_writer(f) || now - MIN(silent_since, now) >= LEAVE_USEC;
 }
 
 bool feed_is_stalled(Feed *f, usec_t now) {

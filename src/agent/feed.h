@@ -30,10 +30,12 @@ typedef struct Feed {
         Lane *lane;
         PointRules *rules;
         Source *source;
-        bool skipping; /* is noted in the skips */
-        bool leaving;  /* its FIFO is gone: it goes when it is read to the end */
-        int left;      /* bytes in it when it was last looked at, leaving; -1: not looked at yet */
-        bool seen;     /* by the scan at hand */
+        const char *stored_as; /* what its FIFO's name in the fd store begins with */
+        bool skipping;         /* is noted in the skips */
+        bool leaving;          /* its FIFO is gone: it goes when it is read to the end */
+        int left;              /* bytes in it when it was last looked at, leaving; -1: not looked at yet */
+        usec_t left_since;     /* CLOCK_MONOTONIC: that many */
+        bool seen;             /* by the scan at hand */
 
         /* from the roster, as it was last read; path NULL: not in it */
         char *path;
@@ -55,11 +57,21 @@ DEFINE_CLEANUP(Feed *, feed_free);
  * known). -errno, and it goes on as before. */
 int feed_update(Feed *f, const RosterEntry *entry);
 
-/* It is leaving, and nothing is left in its FIFO but half a line that has not grown since the last call. */
-bool feed_has_left(Feed *f);
+/* As the configuration has them now. */
+DedupLimits feed_limits(const Feed *f);
+
+/* It is leaving, nothing is left in its FIFO but half a line that has not grown since the last call, and
+ * nobody has it open to write, or whoever has it was silent for a minute. */
+bool feed_has_left(Feed *f, usec_t now);
+
+/* Another FIFO is read under its name: an over-long line in this one is no business of that. */
+void feed_forget_skip(Feed *f);
 
 /* Long-running, being written to by somebody, not held up by a full queue, and silent for too long? Then
  * the time begins anew, so that it is said once. */
 bool feed_is_stalled(Feed *f, usec_t now);
 
-#define FEED_STORE_PREFIX "col-" /* of its FIFO's name in the fd store */
+/* What a FIFO's name in the fd store begins with: one that is in the folder, or was there last; and one that
+ * was replaced, while there is something in it. */
+#define FEED_STORE_PREFIX "col-"
+#define FEED_STORE_REPLACED "old-"

@@ -39,8 +39,11 @@ struct Feeds {
         bool full; /* which has been said */
 };
 
-static void store_name(char buf[static INSTANCE_MAX + 8], const char *instance) {
-        (void) snprintf(buf, INSTANCE_MAX + 8, FEED_STORE_PREFIX "%s", instance);
+#define STORE_NAME_MAX (INSTANCE_MAX + 8)
+
+static const char *store_name(char buf[static STORE_NAME_MAX], const char *prefix, const char *instance) {
+        (void) snprintf(buf, STORE_NAME_MAX, "%s%s", prefix, instance);
+        return buf;
 }
 
 static Feed *find(const Feeds *f, Slice instance) {
@@ -58,7 +61,7 @@ static int compare_feeds(const void *a, const void *b) {
 /* -- coming -- */
 
 static void remember(Feeds *f, Feed *feed) {
-        DedupLimits limits = { .interval_ms = 1, .max_series = f->context.config->max_series };
+        DedupLimits limits = feed_limits(feed);
         Dedup *dedup;
         int r;
 
@@ -106,9 +109,45 @@ static int add(Feeds *f, const char *instance, int fd) {
         return 0;
 }
 
+/* A new FIFO takes over the name of those that are leaving: what is left in them is kept under another. */
+static void set_aside(const Feeds *f, Feed *feed) {
+        char name[STORE_NAME_MAX];
+        int r;
+
+        feed->leaving = true;
+        feed_forget_skip(feed);
+        if (strcmp(feed->stored_as, FEED_STORE_REPLACED) == 0)
+                return;
+
+        feed->stored_as = FEED_STORE_REPLACED;
+        r = handover_store(f->context.handover, store_name(name, FEED_STORE_REPLACED, feed->instance),
+                           source_fd(feed->source));
+        if (r < 0)
+                (void) log_debug_errno(r, "%s: The rest of its old FIFO is not kept: %m", feed->name);
+        handover_forget(f->context.handover, store_name(name, FEED_STORE_PREFIX, feed->instance));
+}
+
+/* Reads on, to its end, what the process before read and is not in the folder. Takes `fd`. NULL: it cannot
+ * be read, which has been said. */
+static Feed *adopt(Feeds *f, const char *prefix, const char *instance, int fd) {
+        char name[STORE_NAME_MAX];
+        int r = add(f, instance, fd);
+
+        if (r < 0) {
+                (void) close_fd(fd);
+                handover_forget(f->context.handover, store_name(name, prefix, instance));
+                (void) log_warning_errno(r, "%s: What is left in its FIFO is lost: %m", instance);
+                return NULL;
+        }
+
+        f->feeds[f->n_feeds - 1]->leaving = true;
+        f->feeds[f->n_feeds - 1]->stored_as = prefix;
+        return f->feeds[f->n_feeds - 1];
+}
+
 /* The FIFO's reading end: what the process before left, if it is the same one, or opened anew and stored. */
 static int open_fifo(Feeds *f, const char *instance) {
-        char name[INSTANCE_MAX + 8];
+        char name[STORE_NAME_MAX];
         _cleanup_(close_fdp) int fd =
                 openat(f->dir_fd, instance, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_(close_fdp) int stored = -1;
@@ -120,12 +159,15 @@ static int open_fifo(Feeds *f, const char *instance) {
         if (!S_ISFIFO(st.st_mode))
                 return -EINVAL;
 
-        store_name(name, instance);
-        stored = handover_take(f->context.handover, name);
+        stored = handover_take(f->context.handover, store_name(name, FEED_STORE_PREFIX, instance));
         if (stored >= 0 && fstat(stored, &old) >= 0 && old.st_dev == st.st_dev && old.st_ino == st.st_ino)
                 return TAKE_FD(stored);
-        if (stored >= 0)
-                handover_forget(f->context.handover, name);
+        if (stored >= 0) {
+                Feed *replaced = adopt(f, FEED_STORE_PREFIX, instance, TAKE_FD(stored));
+
+                if (replaced)
+                        set_aside(f, replaced);
+        }
 
         r = handover_store(f->context.handover, name, fd);
         if (r < 0)
@@ -135,8 +177,13 @@ static int open_fifo(Feeds *f, const char *instance) {
 }
 
 static void come(Feeds *f, const char *instance) {
-        int fd = open_fifo(f, instance), r = fd;
+        int fd, r;
 
+        for (size_t i = 0; i < f->n_feeds; i++)
+                if (strcmp(f->feeds[i]->instance, instance) == 0)
+                        set_aside(f, f->feeds[i]);
+
+        r = fd = open_fifo(f, instance);
         if (fd >= 0)
                 r = add(f, instance, fd);
         if (r >= 0)
@@ -152,12 +199,11 @@ static void come(Feeds *f, const char *instance) {
 
 static void go(Feeds *f, size_t i) {
         Feed *feed = f->feeds[i];
-        char name[INSTANCE_MAX + 8];
+        char name[STORE_NAME_MAX];
 
         log_debug("%s: its FIFO is gone, and was read to its end", feed->name);
-        store_name(name, feed->instance);
-        if (!find(f, slice_from_string(feed->instance)))
-                handover_forget(f->context.handover, name);
+        handover_forget(f->context.handover, store_name(name, feed->stored_as, feed->instance));
+        feed_forget_skip(feed);
 
         stats_add(&f->gone, &feed->lane->stats);
         feed_free(feed);
@@ -180,13 +226,6 @@ static void look_at(Feeds *f, const char *instance) {
         if (feed && feed->dev == st.st_dev && feed->inode == st.st_ino) {
                 feed->seen = true;
                 return;
-        }
-        if (feed) {
-                char stored[INSTANCE_MAX + 8];
-
-                store_name(stored, instance);
-                handover_forget(f->context.handover, stored);
-                feed->leaving = true;
         }
 
         come(f, instance);
@@ -237,23 +276,19 @@ static int on_inotify(sd_event_source *s _unused_, const struct inotify_event *e
         return 0;
 }
 
-/* FIFOs that have left the folder while nobody was there to see it. */
+/* FIFOs that have left the folder while nobody was there to see it, and those that had been replaced. */
 static void adopt_orphans(Feeds *f) {
-        for (;;) {
-                _cleanup_(freep) char *instance = NULL;
-                int fd = handover_take_any(f->context.handover, FEED_STORE_PREFIX, &instance), r;
+        static const char *const prefixes[] = { FEED_STORE_PREFIX, FEED_STORE_REPLACED };
 
-                if (fd < 0)
-                        return;
+        for (size_t i = 0; i < ELEMENTSOF(prefixes); i++)
+                for (;;) {
+                        _cleanup_(freep) char *instance = NULL;
+                        int fd = handover_take_any(f->context.handover, prefixes[i], &instance);
 
-                r = add(f, instance, fd);
-                if (r >= 0) {
-                        f->feeds[f->n_feeds - 1]->leaving = true;
-                        continue;
+                        if (fd < 0)
+                                break;
+                        (void) adopt(f, prefixes[i], instance, fd);
                 }
-                (void) close_fd(fd);
-                (void) log_warning_errno(r, "%s: What is left in its FIFO is lost: %m", instance);
-        }
 }
 
 static int set_up(Feeds *f, sd_event *event, const char *dir) {
@@ -392,7 +427,7 @@ static void hand_to_rescan(const Feeds *f, Feed *feed) {
 
 void feeds_look(Feeds *f, usec_t now) {
         for (size_t i = f->n_feeds; i-- > 0;) {
-                if (feed_has_left(f->feeds[i]))
+                if (feed_has_left(f->feeds[i], now))
                         go(f, i);
                 else if (feed_is_stalled(f->feeds[i], now))
                         hand_to_rescan(f, f->feeds[i]);

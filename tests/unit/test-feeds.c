@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "agent/feeds.h"
 #include "basic/clock.h"
@@ -316,11 +317,153 @@ static void test_stalled(void **state _unused_) {
         life_end(&l);
 }
 
+/* A collector that is told to stop has something to say, and its FIFO is gone already. */
+static void test_last_words(void **state _unused_) {
+        _cleanup_(world_done) World w;
+        _cleanup_(close_fdp) int a = -1;
+        usec_t now = clock_usec(CLOCK_MONOTONIC);
+        Life l;
+
+        world_new(&w);
+        make_fifo(&w, "a");
+        life_begin(&l, &w, NULL);
+        a = open_to_write(&w, "a");
+        remove_fifo(&w, "a");
+        live(&l);
+        feeds_look(l.feeds, now);
+        feeds_look(l.feeds, now + 10 * USEC_PER_SEC);
+        assert_int_equal(feeds_n(l.feeds), 1);
+        say(a, "m.a 1700000000 1\n");
+        live(&l);
+        assert_queued(&w, "put m.a 1700000000 1 host=h\n");
+
+        /* but for ever it is not waited for */
+        feeds_look(l.feeds, clock_usec(CLOCK_MONOTONIC) + 61 * USEC_PER_SEC);
+        assert_int_equal(feeds_n(l.feeds), 0);
+        life_end(&l);
+}
+
+/* A FIFO is replaced while an over-long line is in the middle of it: that is no line of the new one. */
+static void test_replaced_in_mid_line(void **state _unused_) {
+        _cleanup_(world_done) World w;
+        _cleanup_(close_fdp) int old = -1, a = -1;
+        char *junk = malloc(100000);
+        Life l;
+
+        assert_non_null(junk);
+        memset(junk, 'x', 100000);
+        for (unsigned seen = 0; seen < 2; seen++) {
+                world_new(&w);
+                make_fifo(&w, "a");
+                life_begin(&l, &w, NULL);
+                old = open_to_write(&w, "a");
+                assert_int_equal(write(old, junk, 100000), 100000);
+                live(&l);
+                remove_fifo(&w, "a");
+                if (seen > 0)
+                        live(&l);
+                make_fifo(&w, "a");
+                live(&l);
+                a = open_to_write(&w, "a");
+                say(a, "m.a 1700000000 1\n");
+                say(old, "\nm.b 1700000000 2\n");
+                live(&l);
+                if (slice_equal(ring_unacked(w.ring, 0), SLICE("put m.a 1700000000 1 host=h\n"
+                                                               "put m.b 1700000000 2 host=h\n")))
+                        ring_ack(w.ring, 0, ring_head(w.ring));
+                else
+                        assert_queued(&w, "put m.b 1700000000 2 host=h\nput m.a 1700000000 1 host=h\n");
+                old = close_fd(old);
+                a = close_fd(a);
+                life_end(&l);
+                if (seen == 0)
+                        world_done(&w);
+        }
+        free(junk);
+}
+
+/* -- what systemd keeps -- */
+
+/* In a child, whose descriptors from 3 on are the passed ones. */
+static int read_passed(World *w, const int *fds, int n, const char *names) {
+        char text[16];
+        bool good;
+        Life l;
+
+        for (int i = 0; i < n; i++)
+                if (fcntl(fds[i], F_DUPFD, 100) < 0)
+                        return 10;
+        for (int i = 0; i < n; i++)
+                if (dup2(100 + i, 3 + i) < 0)
+                        return 11;
+        (void) snprintf(text, sizeof(text), "%d", (int) getpid());
+        (void) setenv("LISTEN_PID", text, 1);
+        (void) snprintf(text, sizeof(text), "%d", n);
+        (void) setenv("LISTEN_FDS", text, 1);
+        (void) setenv("LISTEN_FDNAMES", names, 1);
+
+        life_begin(&l, w, NULL);
+        live(&l);
+        good = slice_equal(ring_unacked(w->ring, 0), SLICE("put m.b 1700000000 2 host=h\n"
+                                                           "put m.a 1700000000 1 host=h\n"
+                                                           "put m.c 1700000000 3 host=h\n"));
+        feeds_look(l.feeds, clock_usec(CLOCK_MONOTONIC));
+        if (feeds_n(l.feeds) != 1)
+                return 12;
+
+        life_end(&l);
+        return good ? 0 : 13;
+}
+
+/* Replaced while no process of ours was there, and before that by one that did not come to read it all. */
+static void test_replaced_meanwhile(void **state _unused_) {
+        static const char *const lines[] = { "m.b 1700000000 2\n", "m.c 1700000000 3\n",
+                                             "m.a 1700000000 1\n" };
+        _cleanup_(close_fdp) int now = -1;
+        _cleanup_(world_done) World w;
+        int fds[2], status;
+        char path[256];
+        pid_t pid;
+
+        world_new(&w);
+        (void) snprintf(path, sizeof(path), "%s/a", w.fifos);
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                int out, in;
+
+                if (i > 0)
+                        remove_fifo(&w, "a");
+                make_fifo(&w, "a");
+                in = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+                out = open_to_write(&w, "a");
+                say(out, lines[i]);
+                assert_int_equal(close_fd(out), -1);
+                if (i < ELEMENTSOF(fds))
+                        fds[i] = in;
+                else
+                        now = in;
+        }
+
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+                _exit(read_passed(&w, fds, ELEMENTSOF(fds), "col-a:old-a"));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+        (void) close_fd(fds[0]);
+        (void) close_fd(fds[1]);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_come_and_go), cmocka_unit_test(test_what_is_no_fifo),
-                cmocka_unit_test(test_next_life),   cmocka_unit_test(test_remembered),
+                cmocka_unit_test(test_come_and_go),
+                cmocka_unit_test(test_what_is_no_fifo),
+                cmocka_unit_test(test_next_life),
+                cmocka_unit_test(test_remembered),
                 cmocka_unit_test(test_stalled),
+                cmocka_unit_test(test_last_words),
+                cmocka_unit_test(test_replaced_in_mid_line),
+                cmocka_unit_test(test_replaced_meanwhile),
         };
 
         log_set_sink(no_log, NULL);
