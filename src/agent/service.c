@@ -189,12 +189,24 @@ static int open_feeds(Manager *m) {
                          });
 }
 
+/* A timer that is set anew by each of its turns. */
+static int add_lasting_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
+                             const char *description) {
+        int r;
+
+        r = manager_add_timer(m, ret, usec, handler, description);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_enabled(*ret, SD_EVENT_ON);
+}
+
 static int add_timers(Manager *m) {
         Service *s = m->service;
         uint64_t timeout = 0;
         int r;
 
-        r = manager_add_timer(m, &s->look, LOOK_MIN_USEC, on_look, "look");
+        r = add_lasting_timer(m, &s->look, LOOK_MIN_USEC, on_look, "look");
         if (r >= 0)
                 r = manager_add_timer(m, &s->sync, USEC_PER_SEC, service_on_sync, "spool-sync");
         if (r < 0)
@@ -204,7 +216,7 @@ static int add_timers(Manager *m) {
         if (sd_watchdog_enabled(false, &timeout) <= 0)
                 return 0;
 
-        return manager_add_timer(m, &s->watchdog, timeout / 4, on_watchdog, "watchdog");
+        return add_lasting_timer(m, &s->watchdog, timeout / 4, on_watchdog, "watchdog");
 }
 
 int service_start(Manager *m) {
