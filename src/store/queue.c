@@ -51,6 +51,29 @@ static uint64_t ring_floor(const Ring *r) {
         return ring_head(r) - ring_used(r);
 }
 
+/* -- a line that was cut -- */
+
+/* Keeps what `run`, of which `n` bytes are sent, holds of the line behind them. */
+static void keep_rest(Queue *q, unsigned reader, Slice run, size_t n) {
+        QueueReader *c = &q->readers[reader];
+        const char *end = n < run.n ? memchr(run.p + n, '\n', run.n - n) : NULL;
+        size_t rest_n = end ? (size_t) (end - run.p) + 1 - n : 0;
+
+        free(TAKE(c->rest));
+        c->rest_done = 0;
+        c->rest_n = rest_n;
+        c->rest = rest_n > 0 ? malloc(rest_n) : NULL;
+        if (c->rest)
+                memcpy(c->rest, run.p + n, rest_n);
+}
+
+static void forget_rest(Queue *q, unsigned reader) {
+        QueueReader *c = &q->readers[reader];
+
+        free(c->rest);
+        *c = (QueueReader) {};
+}
+
 /* -- life -- */
 
 /* What the spool holds of this ring leaves it. While the spool's state does not know of it, a reader beyond
@@ -129,12 +152,25 @@ Queue *queue_free(Queue *q) {
 }
 
 int queue_add_reader(Queue *q) {
+        uint64_t before = queue_lines(q);
         int r = ring_add_reader(q->ring);
 
         if (r >= 0 && q->spool && spool_n_readers(q->spool) <= (unsigned) r)
                 (void) spool_add_reader(q->spool);
 
+        q->inherited += queue_lines(q) - before; /* it may be further behind than the others */
         return r;
+}
+
+void queue_restart(Queue *q) {
+        uint64_t before = queue_lines(q);
+
+        for (unsigned i = 0; i < queue_n_readers(q); i++)
+                forget_rest(q, i);
+        if (q->spool)
+                spool_restart(q->spool);
+        ring_restart(q->ring);
+        q->inherited += queue_lines(q) - before;
 }
 
 unsigned queue_n_readers(const Queue *q) {
@@ -163,29 +199,6 @@ uint64_t queue_acked_at(const Queue *q, unsigned reader) {
                 return spool_acked_at(q->spool, reader);
 
         return ring_acked_at(q->ring, reader) + q->base;
-}
-
-/* -- a line that was cut -- */
-
-/* Keeps what `run`, of which `n` bytes are sent, holds of the line behind them. */
-static void keep_rest(Queue *q, unsigned reader, Slice run, size_t n) {
-        QueueReader *c = &q->readers[reader];
-        const char *end = n < run.n ? memchr(run.p + n, '\n', run.n - n) : NULL;
-        size_t rest_n = end ? (size_t) (end - run.p) + 1 - n : 0;
-
-        free(TAKE(c->rest));
-        c->rest_done = 0;
-        c->rest_n = rest_n;
-        c->rest = rest_n > 0 ? malloc(rest_n) : NULL;
-        if (c->rest)
-                memcpy(c->rest, run.p + n, rest_n);
-}
-
-static void forget_rest(Queue *q, unsigned reader) {
-        QueueReader *c = &q->readers[reader];
-
-        free(c->rest);
-        *c = (QueueReader) {};
 }
 
 /* -- reading -- */

@@ -48,6 +48,10 @@ bool queue_in_mid_line(const Queue *q, unsigned reader); /* the last byte sent d
 uint64_t queue_ack(Queue *q, unsigned reader, uint64_t until);
 void queue_rewind(Queue *q, unsigned reader); /* sent goes back to acked; a line cut by queue_sent() too */
 
+/* Every reader begins again at the smallest position acknowledged by any, those included that have not been
+ * added and that the spool's state knows of; these are then forgotten. */
+void queue_restart(Queue *q);
+
 uint64_t queue_head(const Queue *q);
 uint64_t queue_sent_at(const Queue *q, unsigned reader);
 uint64_t queue_acked_at(const Queue *q,

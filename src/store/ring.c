@@ -392,6 +392,14 @@ void ring_rewind(Ring *r, unsigned reader) {
         c->sent = c->acked;
 }
 
+void ring_restart(Ring *r) {
+        uint64_t floor = ring_floor(r);
+
+        for (size_t i = 0; i < r->state.n_readers; i++)
+                r->state.readers[i] = (RingReader) { .acked = floor, .sent = floor };
+        ring_publish_counters(r);
+}
+
 uint64_t ring_head(const Ring *r) {
         return r->state.head;
 }

@@ -76,6 +76,8 @@ void ring_sent(Ring *r, unsigned reader, size_t n); /* the first `n` bytes of it
  * A position already acknowledged changes nothing. */
 void ring_ack(Ring *r, unsigned reader, uint64_t end);
 void ring_rewind(Ring *r, unsigned reader); /* sent goes back to acked; a line cut by ring_sent() too */
+/* Every reader begins again at the smallest acked of all; published together with the counters. */
+void ring_restart(Ring *r);
 
 /* Positions, in bytes since the ring was made; they only grow. (Where they lie in the memory is the
  * ring's own affair: drained empty, it begins at its first page again, so that an idle agent touches

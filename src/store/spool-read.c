@@ -292,25 +292,46 @@ void spool_settle(Spool *s) {
 
 /* -- reading -- */
 
-int spool_add_reader(Spool *s) {
-        unsigned i = s->n_readers;
-        SpoolPoint at = s->head;
+/* Where the reader stood that the state knows of, or would begin if it does not. */
+static SpoolPoint known_point(const Spool *s, unsigned i) {
+        SpoolPoint at = i < s->state.n_readers ? s->state.acked[i] : s->head;
 
-        if (i >= RING_READERS_MAX)
-                return -ENOSPC;
-
-        if (i < s->state.n_readers)
-                at = s->state.acked[i];
         if (s->n_segments > 0 && at.position < s->segments[0].first.position)
                 at = s->segments[0].first;
         /* Without segments all has been acknowledged, by a state that may not have reached the disk. */
         if (s->n_segments == 0 && !s->vanished)
                 at = s->head;
 
-        s->n_readers++;
+        return at;
+}
+
+static void reader_begin(Spool *s, unsigned i, SpoolPoint at) {
         spool_cursor_begin(s, &s->readers[i].acked, at);
         spool_cursor_begin(s, &s->readers[i].sent, at);
+}
+
+int spool_add_reader(Spool *s) {
+        unsigned i = s->n_readers;
+
+        if (i >= RING_READERS_MAX)
+                return -ENOSPC;
+
+        s->n_readers++;
+        reader_begin(s, i, known_point(s, i));
         return (int) i;
+}
+
+void spool_restart(Spool *s) {
+        SpoolPoint at = spool_floor(s);
+
+        for (unsigned i = s->n_readers; i < s->state.n_readers; i++)
+                if (known_point(s, i).position < at.position)
+                        at = known_point(s, i);
+        for (unsigned i = 0; i < s->n_readers; i++)
+                reader_begin(s, i, at);
+
+        s->state.n_readers = s->n_readers;
+        spool_settle(s);
 }
 
 static SpoolReader *spool_reader(Spool *s, unsigned reader) {

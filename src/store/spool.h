@@ -86,6 +86,7 @@ void spool_sent(Spool *s, unsigned reader,
 /* As queue_ack(). */
 uint64_t spool_ack(Spool *s, unsigned reader, uint64_t until);
 void spool_rewind(Spool *s, unsigned reader);
+void spool_restart(Spool *s); /* as queue_restart() */
 
 uint64_t spool_head(const Spool *s);
 uint64_t spool_sent_at(const Spool *s, unsigned reader);
