@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/delivery.h"
@@ -8,73 +9,171 @@
 struct Delivery {
         Queue *queue;
         Ring *ring;
-        Sender *senders[RING_READERS_MAX];
-        bool used[RING_READERS_MAX]; /* readers of the queue */
+        ConfigPolicy policy;
+        Sender *senders[RING_READERS_MAX]; /* with spread, the i-th prefers the i-th server */
+        bool used[RING_READERS_MAX];       /* readers of the queue */
         size_t n;
-        uint64_t acked_before, refused_before;
+        SenderStats *merged; /* with spread, by server; as last asked for */
+        SenderEvents events;
+        void *userdata;
+
+        uint64_t acked, refused; /* over all */
+        uint64_t before;         /* of these, what was so before the senders were made */
+        uint64_t tidied;         /* lines that left the queue as no server wants them any more */
+        uint64_t owed;           /* refused by servers, but it was not known of which lines; from before */
+        uint64_t refused_here;   /* of `refused`, of these senders' (and what was owed) */
 };
 
-/* -- readers: the ring's i-th counter is the hash of the server its i-th reader is for -- */
+/* -- the sums -- */
 
-static unsigned find_reader(const Delivery *d, uint64_t hash) {
+static SenderStats sum_of(const Sender *s) {
+        SenderStats sum = {};
+
+        for (size_t i = 0; i < sender_n_servers(s); i++) {
+                sum.acked += sender_server_stats(s, i)->acked;
+                sum.refused += sender_server_stats(s, i)->refused;
+        }
+
+        return sum;
+}
+
+/* Lines that are lost by that, whether they have left the queue or not. */
+static uint64_t refused_by_servers(const Delivery *d) {
+        uint64_t sum = 0, least = UINT64_MAX;
+
+        for (size_t i = 0; i < d->n; i++) {
+                uint64_t refused = sum_of(d->senders[i]).refused;
+
+                sum += refused;
+                least = MIN(least, refused);
+        }
+
+        return d->owed + (d->policy == CONFIG_POLICY_MIRROR ? least : sum);
+}
+
+/* What has left the queue since the last time is refused as far as servers say so, else delivered. Called
+ * whenever something may have left it. */
+static void settle_sums(Delivery *d) {
+        uint64_t left = d->before + d->tidied, gone, refused;
+
+        for (size_t i = 0; i < d->n; i++)
+                left += sender_left(d->senders[i]);
+
+        gone = left - (d->acked + d->refused);
+        refused = MIN(refused_by_servers(d) - d->refused_here, gone);
+        d->refused_here += refused;
+        d->refused += refused;
+        d->acked += gone - refused;
+}
+
+static void on_acked(void *userdata) {
+        Delivery *d = userdata;
+
+        settle_sums(d);
+        if (d->events.acked)
+                d->events.acked(d->userdata);
+}
+
+static void on_closed(void *userdata, int error) {
+        Delivery *d = userdata;
+
+        if (d->events.closed)
+                d->events.closed(d->userdata, error);
+}
+
+uint64_t delivery_acked(const Delivery *d) {
+        return d->acked;
+}
+
+uint64_t delivery_refused(const Delivery *d) {
+        return d->refused;
+}
+
+/* -- readers: the ring's i-th counter is the note of whom its i-th reader is for -- */
+
+typedef struct Claim {
+        uint64_t notes[RING_READERS_MAX];   /* wanted */
+        unsigned readers[RING_READERS_MAX]; /* who gets which */
+        size_t n;
+        bool restart; /* where they stand says nothing of who has got what: all begin at the smallest */
+} Claim;
+
+static uint64_t note_of(ConfigPolicy policy, const SenderServer *server, size_t i, size_t n) {
+        char share[64];
+
+        switch (policy) {
+        case CONFIG_POLICY_MIRROR:
+                return ring_source_hash(slice_from_string(server->url));
+        case CONFIG_POLICY_SPREAD:
+                (void) snprintf(share, sizeof(share), "spread: %zu of %zu", i, n);
+                return ring_source_hash(slice_from_string(share));
+        default:
+                return ring_source_hash(SLICE("failover"));
+        }
+}
+
+static unsigned find_reader(const Delivery *d, const bool *used, uint64_t note) {
         for (unsigned i = 0; i < queue_n_readers(d->queue); i++)
-                if (!d->used[i] && ring_counter(d->ring, i) == hash)
+                if (!used[i] && ring_counter(d->ring, i) == note)
                         return i;
 
         return RING_READERS_MAX;
 }
 
 /* The one that is furthest behind: what it has not had yet, nobody else will ask for. */
-static unsigned find_free_reader(const Delivery *d) {
+static unsigned find_free_reader(const Delivery *d, const bool *used) {
         unsigned found = RING_READERS_MAX;
 
         for (unsigned i = 0; i < queue_n_readers(d->queue); i++)
-                if (!d->used[i] && (found == RING_READERS_MAX ||
-                                    queue_acked_at(d->queue, i) < queue_acked_at(d->queue, found)))
+                if (!used[i] && (found == RING_READERS_MAX ||
+                                 queue_acked_at(d->queue, i) < queue_acked_at(d->queue, found)))
                         found = i;
 
         return found;
 }
 
-/* The reader for that server; `hash` 0: for whichever of them. */
-static int claim_reader(Delivery *d, uint64_t hash) {
-        unsigned i = hash == 0 ? RING_READERS_MAX : find_reader(d, hash);
+/* Readers that are known go to whom they are for, before somebody new may take one. */
+static int claim_readers(const Delivery *d, Claim *c) {
+        bool used[RING_READERS_MAX] = {};
+        size_t n_known = 0;
 
-        if (i == RING_READERS_MAX)
-                i = find_free_reader(d);
-        if (i == RING_READERS_MAX) {
-                int r = queue_add_reader(d->queue);
-
-                if (r < 0)
-                        return r;
-                i = (unsigned) r;
+        for (size_t i = 0; i < c->n; i++) {
+                c->readers[i] = find_reader(d, used, c->notes[i]);
+                if (c->readers[i] == RING_READERS_MAX)
+                        continue;
+                used[c->readers[i]] = true;
+                n_known++;
         }
 
-        d->used[i] = true;
-        ring_set_counter(d->ring, i, hash);
-        return (int) i;
-}
+        for (size_t i = 0; i < c->n; i++) {
+                if (c->readers[i] == RING_READERS_MAX)
+                        c->readers[i] = find_free_reader(d, used);
+                if (c->readers[i] == RING_READERS_MAX) {
+                        int r = queue_add_reader(d->queue);
 
-/* Readers that are known go to their servers before a new server may take one. */
-static int claim_readers(Delivery *d, const ServerList *list, unsigned readers[static RING_READERS_MAX]) {
-        bool known[RING_READERS_MAX] = {};
-
-        for (int pass = 0; pass < 2; pass++)
-                for (size_t i = 0; i < list->n; i++) {
-                        uint64_t hash = ring_source_hash(slice_from_string(list->servers[i].url));
-                        int r;
-
-                        if (known[i] || (pass == 0 && find_reader(d, hash) == RING_READERS_MAX))
-                                continue;
-
-                        r = claim_reader(d, hash);
                         if (r < 0)
                                 return r;
-                        readers[i] = (unsigned) r;
-                        known[i] = true;
+                        c->readers[i] = (unsigned) r;
                 }
+                used[c->readers[i]] = true;
+        }
 
+        c->restart = d->policy == CONFIG_POLICY_MIRROR ? n_known == 0 : n_known < c->n;
         return 0;
+}
+
+/* Nothing fails from here on, so that a configuration that cannot be had moves no reader. */
+static void settle_claim(Delivery *d, const Claim *c) {
+        for (unsigned i = 0; i < queue_n_readers(d->queue); i++)
+                ring_set_counter(d->ring, i, 0);
+        for (size_t i = 0; i < c->n; i++) {
+                d->used[c->readers[i]] = true;
+                ring_set_counter(d->ring, c->readers[i], c->notes[i]);
+        }
+
+        if (c->restart)
+                queue_restart(d->queue);
+        delivery_tidy(d);
 }
 
 /* -- the beginning -- */
@@ -83,17 +182,18 @@ typedef struct Making {
         Delivery *delivery;
         sd_event *event;
         SenderConfig config;
-        const SenderEvents *events;
-        void *userdata;
+        Claim claim;
 } Making;
 
-static int add_sender(Making *m, unsigned reader, const SenderServer *servers, size_t n) {
+static int add_sender(Making *m, const SenderServer *servers, size_t n) {
+        static const SenderEvents events = { .acked = on_acked, .closed = on_closed };
         Delivery *d = m->delivery;
         int r;
 
         m->config.servers = servers;
         m->config.n_servers = n;
-        r = sender_new(&d->senders[d->n], m->event, d->queue, reader, &m->config, m->events, m->userdata);
+        r = sender_new(&d->senders[d->n], m->event, d->queue, m->claim.readers[d->n], &m->config, &events,
+                       d);
         if (r < 0)
                 return log_error_errno(r, "Failed to set up delivery to %s: %m", servers[0].url);
 
@@ -101,51 +201,83 @@ static int add_sender(Making *m, unsigned reader, const SenderServer *servers, s
         return 0;
 }
 
-static int add_one_of_all(Making *m, const SenderServer *servers, size_t n) {
-        int r = claim_reader(m->delivery, 0);
-
-        if (r < 0)
-                return log_error_errno(r, "Failed to read the queue: %m");
-
-        return add_sender(m, (unsigned) r, servers, n);
-}
-
-static int add_one_for_each(Making *m, const ServerList *list) {
-        unsigned readers[RING_READERS_MAX];
+static int claim(Making *m, const ServerList *list) {
+        ConfigPolicy policy = m->delivery->policy;
         int r;
 
-        if (list->n > RING_READERS_MAX) {
-                log_error("policy = \"mirror\" takes %u servers at most, there are %zu", RING_READERS_MAX,
-                          list->n);
+        m->claim.n = policy == CONFIG_POLICY_FAILOVER ? 1 : list->n;
+        if (m->claim.n > RING_READERS_MAX) {
+                log_error("policy = \"%s\" takes %u servers at most, there are %zu",
+                          policy == CONFIG_POLICY_MIRROR ? "mirror" : "spread", RING_READERS_MAX, list->n);
                 return -E2BIG;
         }
 
-        r = claim_readers(m->delivery, list, readers);
+        for (size_t i = 0; i < m->claim.n; i++)
+                m->claim.notes[i] = note_of(policy, &list->servers[i], i, list->n);
+        r = claim_readers(m->delivery, &m->claim);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the queue: %m");
 
-        for (size_t i = 0; r >= 0 && i < list->n; i++)
-                r = add_sender(m, readers[i], &list->servers[i], 1);
+        return 0;
+}
+
+/* Each has all servers, its own first. */
+static int add_shares(Making *m, const ServerList *list) {
+        _cleanup_(freep) SenderServer *turned = calloc(list->n, sizeof(*turned));
+        Delivery *d = m->delivery;
+        int r = 0;
+
+        d->merged = calloc(list->n, sizeof(*d->merged));
+        if (!turned || !d->merged)
+                return log_oom();
+
+        m->config.n_shares = (unsigned) list->n;
+        for (size_t i = 0; r >= 0 && i < list->n; i++) {
+                for (size_t k = 0; k < list->n; k++)
+                        turned[k] = list->servers[(i + k) % list->n];
+                m->config.share = (unsigned) i;
+                r = add_sender(m, turned, list->n);
+        }
+
         return r;
 }
 
-static int add_senders(Making *m, const DeliverySpec *spec) {
-        static const SenderServer standard_output = { .url = "stdout:" };
+static int add_senders(Making *m, const ServerList *list) {
+        int r;
+
+        r = claim(m, list);
+        if (r < 0)
+                return r;
+
+        switch (m->delivery->policy) {
+        case CONFIG_POLICY_MIRROR:
+                for (size_t i = 0; r >= 0 && i < list->n; i++)
+                        r = add_sender(m, &list->servers[i], 1);
+                return r;
+        case CONFIG_POLICY_SPREAD:
+                return add_shares(m, list);
+        default:
+                return add_sender(m, list->servers, list->n);
+        }
+}
+
+static int make_senders(Making *m, const DeliverySpec *spec) {
+        SenderServer standard_output = { .url = "stdout:" };
         _cleanup_(server_list_done) ServerList list = {};
         _cleanup_(buffer_done) Buffer why = {};
+        Delivery *d = m->delivery;
         int r;
 
         if (spec->dry_run)
-                return add_one_of_all(m, &standard_output, 1);
+                return add_senders(m, &(ServerList) { .servers = &standard_output, .n = 1 });
 
         r = server_list_make(&list, spec->config, getenv("CREDENTIALS_DIRECTORY"), spec->http_password,
                              &why);
         if (r < 0)
                 return log_error_errno(r, "Failed to set up delivery: %s", why.data ?: strerrordesc_np(-r));
-        if (spec->config->policy == CONFIG_POLICY_MIRROR)
-                return add_one_for_each(m, &list);
 
-        return add_one_of_all(m, list.servers, list.n);
+        d->policy = list.n > 1 ? (ConfigPolicy) spec->config->policy : CONFIG_POLICY_FAILOVER;
+        return add_senders(m, &list);
 }
 
 int delivery_new(Delivery **ret, sd_event *event, const DeliverySpec *spec, const SenderEvents *events,
@@ -155,8 +287,6 @@ int delivery_new(Delivery **ret, sd_event *event, const DeliverySpec *spec, cons
                 .delivery = d,
                 .event = event,
                 .config = { .reconnect_interval = spec->config->reconnect_interval },
-                .events = events,
-                .userdata = userdata,
         };
         int r;
 
@@ -165,11 +295,13 @@ int delivery_new(Delivery **ret, sd_event *event, const DeliverySpec *spec, cons
 
         d->queue = spec->queue;
         d->ring = spec->ring;
-        r = add_senders(&making, spec);
+        d->events = *events;
+        d->userdata = userdata;
+        r = make_senders(&making, spec);
         if (r < 0)
                 return r;
 
-        delivery_tidy(d);
+        settle_claim(d, &making.claim);
         *ret = TAKE(d);
         return 0;
 }
@@ -180,13 +312,16 @@ Delivery *delivery_free(Delivery *d) {
 
         for (size_t i = 0; i < d->n; i++)
                 sender_free(d->senders[i]);
+        free(d->merged);
         free(d);
         return NULL;
 }
 
 void delivery_inherit(Delivery *d, const Delivery *old) {
-        d->acked_before = delivery_acked(old);
-        d->refused_before = delivery_refused(old);
+        d->acked += old->acked;
+        d->refused += old->refused;
+        d->before += old->acked + old->refused;
+        d->owed += refused_by_servers(old) - old->refused_here;
         for (unsigned i = 0; i < queue_n_readers(d->queue); i++)
                 queue_rewind(d->queue, i);
 }
@@ -204,9 +339,14 @@ void delivery_retry(Delivery *d) {
 }
 
 void delivery_tidy(Delivery *d) {
+        uint64_t before = queue_lines(d->queue) + queue_lost(d->queue);
+
         for (unsigned i = 0; i < queue_n_readers(d->queue); i++)
                 if (!d->used[i])
                         (void) queue_ack(d->queue, i, queue_head(d->queue));
+
+        d->tidied += before - (queue_lines(d->queue) + queue_lost(d->queue));
+        settle_sums(d);
 }
 
 bool delivery_is_drained(const Delivery *d) {
@@ -226,55 +366,55 @@ bool delivery_is_away(const Delivery *d) {
         return !delivery_is_drained(d);
 }
 
-/* -- the sums -- */
-
-static SenderStats sum_of(const Sender *s) {
-        SenderStats sum = {};
-
-        for (size_t i = 0; i < sender_n_servers(s); i++) {
-                sum.acked += sender_server_stats(s, i)->acked;
-                sum.refused += sender_server_stats(s, i)->refused;
-        }
-
-        return sum;
-}
-
-/* Of the sender that has got least. */
-static SenderStats slowest(const Delivery *d) {
-        SenderStats least = sum_of(d->senders[0]);
-
-        for (size_t i = 1; i < d->n; i++) {
-                SenderStats sum = sum_of(d->senders[i]);
-
-                if (sum.acked + sum.refused < least.acked + least.refused)
-                        least = sum;
-        }
-
-        return least;
-}
-
-uint64_t delivery_acked(const Delivery *d) {
-        return d->acked_before + slowest(d).acked;
-}
-
-uint64_t delivery_refused(const Delivery *d) {
-        return d->refused_before + slowest(d).refused;
-}
-
 /* -- servers -- */
 
 size_t delivery_n_servers(const Delivery *d) {
         size_t n = 0;
 
+        if (d->policy == CONFIG_POLICY_SPREAD)
+                return d->n;
         for (size_t i = 0; i < d->n; i++)
                 n += sender_n_servers(d->senders[i]);
 
         return n;
 }
 
+/* All senders know all servers, each in an order of its own. */
+static DeliveryServer shared_server(const Delivery *d, size_t i) {
+        SenderStats *sum = &d->merged[i];
+        DeliveryServer server = {
+                .url = sender_server_url(d->senders[i], 0),
+                .stats = sum,
+                .status = sender_status(d->senders[i]),
+        };
+
+        *sum = (SenderStats) {};
+        for (size_t k = 0; k < d->n; k++) {
+                size_t place = (i + d->n - k) % d->n;
+                const SenderStats *stats = sender_server_stats(d->senders[k], place);
+                SenderStatus status = sender_status(d->senders[k]);
+
+                sum->acked += stats->acked;
+                sum->refused += stats->refused;
+                sum->bytes += stats->bytes;
+                sum->reconnects += stats->reconnects;
+                sum->errors += stats->errors;
+                sum->latency_usec = MAX(sum->latency_usec, stats->latency_usec);
+                if (!server.in_use && strcmp(status.url, server.url) == 0) {
+                        server.status = status;
+                        server.in_use = true;
+                }
+        }
+
+        return server;
+}
+
 DeliveryServer delivery_server(const Delivery *d, size_t i) {
         const Sender *s = d->senders[0];
         DeliveryServer server;
+
+        if (d->policy == CONFIG_POLICY_SPREAD)
+                return shared_server(d, i);
 
         for (size_t k = 0; i >= sender_n_servers(s); s = d->senders[++k])
                 i -= sender_n_servers(s);

@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where lines go from the queue, by the policy of the configuration: to one of the servers, another taking
- * its place when it fails (failover), or to each of them (mirror), which has a sender and a reader of the
- * queue of its own, so that one that is away holds up no other.
+/* Where lines go from the queue, by the policy of the configuration. Failover: to one of the servers,
+ * another taking its place when it fails. Mirror: to each of them; each has a sender and a reader of the
+ * queue of its own, so that one that is away holds up no other. Spread: each series to one of them; as many
+ * senders and readers as servers, each with a share of the series (io/sender-share.h) and all of the
+ * servers, its own first, so that the share of one that is away goes to another meanwhile.
  *
- * The queue notes which server each of its readers is for, so that a changed order of servers does not mix
- * up what each of them still has to get. */
+ * The ring notes whom each reader is for: with mirror which server, so that a changed order of servers does
+ * not mix up what each of them still has to get; with spread which share of how many. Where the notes are
+ * not those wanted (another policy, another number of shares, a new ring over an old spool) the positions of
+ * the readers do not tell who has delivered what. Then all begin at the smallest of them: points are
+ * delivered again, and none is left out.
+ *
+ * The sums (SPEC.md section 4). What has been delivered is counted when it leaves the queue, that is when
+ * the last reader that was behind it has it behind itself. So with mirror a line counts when all servers
+ * have it, and with spread when nothing before it is unproven, whoever sends that; until then it is queued
+ * or spooled. How many lines an acknowledgement has let go is measured at the queue itself, which makes
+ * acked + refused + lines of the queue + lines it has lost exact at any time, over changes of policy and
+ * servers too. */
 
 #include "agent/server-secrets.h"
 #include "conf/config.h"
@@ -41,20 +53,19 @@ bool delivery_is_drained(const Delivery *d); /* all that was committed is delive
 bool delivery_is_away(const Delivery *d);    /* no server can be reached at this moment */
 
 /* Of those that have left the queue: `acked` were delivered, `refused` were lost because a server named them
- * as bad. With mirror, those of the server that has got least: so acked + refused + what is in the queue are
- * all there were. */
+ * as bad; with mirror, as many as the server has refused that has refused least. */
 uint64_t delivery_acked(const Delivery *d);
 uint64_t delivery_refused(const Delivery *d);
 
 typedef struct DeliveryServer {
         const char *url;
-        const SenderStats *stats;
-        SenderStatus status; /* of the sender it belongs to */
-        bool in_use;         /* the sender's server at this moment */
+        const SenderStats *stats; /* with spread, valid until asked for again */
+        SenderStatus status;      /* of the sender it belongs to; with spread, of one that uses it, if any */
+        bool in_use;              /* a sender's server at this moment */
 } DeliveryServer;
 
 size_t delivery_n_servers(const Delivery *d);
 DeliveryServer delivery_server(const Delivery *d, size_t i); /* borrowed */
 
-size_t delivery_n_senders(const Delivery *d); /* 1, or with mirror as many as servers */
+size_t delivery_n_senders(const Delivery *d); /* 1, or with mirror and spread as many as servers */
 SenderStatus delivery_status(const Delivery *d, size_t i);

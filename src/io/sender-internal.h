@@ -6,6 +6,7 @@
 #include "basic/ratelimit.h"
 #include "io/sender-ops.h"
 #include "io/sender-server.h"
+#include "io/sender-share.h"
 
 #define SENDER_WHY_MAX 256
 
@@ -25,6 +26,8 @@ struct Sender {
         sd_event *event;
         Queue *queue; /* borrowed */
         unsigned reader;
+        SenderShare *share; /* NULL: everything */
+        uint64_t left;      /* lines: sender_left() */
         SenderConfig config;
         SenderEvents events;
         void *userdata;
@@ -53,6 +56,11 @@ struct Sender {
 static inline SenderTarget *sender_current(const Sender *s) {
         return &s->servers[s->current];
 }
+
+bool sender_has_more(const Sender *s); /* something that has not been sent */
+/* Acknowledges what is not of its share, where nothing of its own is unproven before it. */
+void sender_pass_others(Sender *s);
+void sender_back(Sender *s); /* sent goes back to acked */
 
 void sender_turn(Sender *s);                /* on_turn() runs in the loop's next turn, ahead of all else */
 void sender_timer(Sender *s, usec_t at);    /* CLOCK_MONOTONIC; USEC_INFINITY: off */

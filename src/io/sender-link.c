@@ -15,6 +15,8 @@
 #include "basic/printable.h"
 #include "io/sender-internal.h"
 
+#define AWAY_USEC (300 * USEC_PER_SEC) /* then a share's own server is tried again */
+
 sd_event *sender_event(Sender *s) {
         return s->event;
 }
@@ -50,34 +52,78 @@ static bool is_going(const Sender *s) {
         return s->lost < 0 || s->closed < 0 || s->ended;
 }
 
+/* Returns the lines that are acknowledged by that, of whatever share. */
+static uint64_t pass(Sender *s, uint64_t until) {
+        uint64_t before = queue_lines(s->queue) + queue_lost(s->queue), n;
+
+        n = queue_ack(s->queue, s->reader, until);
+        s->left += before - (queue_lines(s->queue) + queue_lost(s->queue));
+        return n;
+}
+
+static void say_acked(Sender *s) {
+        if (s->events.acked)
+                s->events.acked(s->userdata);
+}
+
+void sender_pass_others(Sender *s) {
+        if (!s->share)
+                return;
+
+        (void) sender_share_peek(s->share);
+        if (sender_share_is_idle(s->share) && pass(s, sender_share_floor(s->share)) > 0)
+                say_acked(s);
+}
+
+static Slice peek_share(Sender *s) {
+        Slice run = s->expired ? sender_share_rest(s->share) : sender_share_peek(s->share);
+
+        if (!s->expired && run.n == 0)
+                sender_pass_others(s);
+        return run;
+}
+
 Slice sender_peek(Sender *s) {
-        Slice run = queue_peek(s->queue, s->reader), line = { run.p, 0 };
+        Slice run, line;
 
         if (is_going(s))
-                return line;
+                return (Slice) {};
+        if (s->share)
+                return peek_share(s);
+
+        run = queue_peek(s->queue, s->reader);
         if (!s->expired)
                 return run;
+
+        line = (Slice) { run.p, 0 };
         if (queue_in_mid_line(s->queue, s->reader) && slice_cut(&run, '\n', &line))
                 line.n++;
 
         return line;
 }
 
+bool sender_has_more(const Sender *s) {
+        return s->share ? sender_share_has_more(s->share) : queue_has_more(s->queue, s->reader);
+}
+
 void sender_sent(Sender *s, size_t n) {
-        queue_sent(s->queue, s->reader, n);
+        if (s->share)
+                sender_share_sent(s->share, n);
+        else
+                queue_sent(s->queue, s->reader, n);
         sender_current(s)->stats.bytes += n;
 }
 
 uint64_t sender_sent_at(const Sender *s) {
-        return queue_sent_at(s->queue, s->reader);
+        return s->share ? sender_share_sent_at(s->share) : queue_sent_at(s->queue, s->reader);
 }
 
 uint64_t sender_acked_at(const Sender *s) {
-        return queue_acked_at(s->queue, s->reader);
+        return s->share ? sender_share_acked_at(s->share) : queue_acked_at(s->queue, s->reader);
 }
 
 size_t sender_queue_size(const Sender *s) {
-        return queue_size(s->queue);
+        return s->share ? queue_size(s->queue) / s->config.n_shares : queue_size(s->queue);
 }
 
 static void count_acked(Sender *s, uint64_t lines, usec_t latency) {
@@ -105,30 +151,57 @@ static void note_success(Sender *s) {
         backoff_reset(&s->backoff);
 }
 
+/* How many of its lines are proven by that; with a share, those of others go with them. */
+static uint64_t take_proof(Sender *s, uint64_t until) {
+        uint64_t own, all;
+
+        if (!s->share)
+                return pass(s, until);
+
+        own = sender_share_acked(s->share, until);
+        all = pass(s, sender_share_floor(s->share));
+        return MIN(own, all); /* those that were lost under way are counted as that */
+}
+
 void sender_acked(Sender *s, uint64_t until, usec_t latency) {
         uint64_t lines;
 
         assert(until <= sender_sent_at(s));
 
-        lines = queue_ack(s->queue, s->reader, until);
+        lines = take_proof(s, until);
         if (lines == 0)
                 return;
 
         count_acked(s, lines, latency);
         note_success(s);
-
-        if (s->events.acked)
-                s->events.acked(s->userdata);
+        say_acked(s);
         sender_end_if_proven(s);
 }
 
-void sender_rewind(Sender *s) {
-        queue_rewind(s->queue, s->reader);
+void sender_back(Sender *s) {
+        if (s->share)
+                sender_share_rewind(s->share);
+        else
+                queue_rewind(s->queue, s->reader);
         s->refused = 0;
+}
+
+void sender_rewind(Sender *s) {
+        sender_back(s);
         sender_end_if_proven(s); /* nothing will be acknowledged on an expired link any more */
 }
 
 /* -- the connection -- */
+
+/* For how long a connection lives; 0: for ever. */
+static usec_t lifetime(const Sender *s) {
+        bool away = s->share && s->current != 0;
+
+        if (s->config.reconnect_interval > 0 || !away)
+                return s->config.reconnect_interval;
+
+        return AWAY_USEC;
+}
 
 void sender_link_up(Link *l) {
         Sender *s = l->sender;
@@ -138,8 +211,8 @@ void sender_link_up(Link *l) {
                 t->stats.reconnects++;
         t->known = true;
         s->state = SENDER_CONNECTED;
-        if (s->config.reconnect_interval > 0)
-                sender_timer(s, clock_usec(CLOCK_MONOTONIC) + s->config.reconnect_interval);
+        if (lifetime(s) > 0)
+                sender_timer(s, clock_usec(CLOCK_MONOTONIC) + lifetime(s));
 
         sender_turn(s);
 }

@@ -52,18 +52,21 @@ void sender_timer(Sender *s, usec_t at) {
                 (void) log_error_errno(r, "Failed to set the sender's timer: %m");
 }
 
-static bool sender_has_more(const Sender *s) {
-        return queue_has_more(s->queue, s->reader);
-}
-
 /* -- servers -- */
+
+static bool can_be_chosen(const Sender *s, size_t i) {
+        return !s->servers[i].failed && !(i == s->current && s->why[0]);
+}
 
 /* One of those without a mark, each as likely as the others, but not the last one while there is another. */
 static size_t choose_server(const Sender *s) {
         size_t choice = s->current, n = 0;
 
+        if (s->share && can_be_chosen(s, 0))
+                return 0;
+
         for (size_t i = 0; i < s->n_servers; i++)
-                if (!s->servers[i].failed && !(i == s->current && s->why[0]) && random_u64() % ++n == 0)
+                if (can_be_chosen(s, i) && random_u64() % ++n == 0)
                         choice = i;
 
         return choice;
@@ -106,8 +109,7 @@ static void sender_unlink(Sender *s) {
                 free(TAKE(s->link));
         }
 
-        queue_rewind(s->queue, s->reader);
-        s->refused = 0;
+        sender_back(s);
         s->lost = 0;
         s->expired = s->ended = s->proven = false;
         sender_timer(s, USEC_INFINITY);
@@ -179,8 +181,11 @@ static int on_turn(sd_event_source *source _unused_, void *userdata) {
         if (s->ended) {
                 sender_unlink(s);
                 s->state = SENDER_IDLE;
+                if (s->share) /* back to the preferred one, whatever it was that failed there */
+                        s->servers[0].failed = false;
         }
 
+        sender_pass_others(s);
         if (s->state == SENDER_CONNECTED)
                 s->link->ops->kick(s->link);
         else if (s->state == SENDER_IDLE && sender_has_more(s))
@@ -256,7 +261,7 @@ static int add_servers(Sender *s, const SenderConfig *config) {
                         return -ENOMEM;
         }
 
-        s->current = random_u64() % s->n_servers;
+        s->current = config->n_shares > 1 ? 0 : random_u64() % s->n_servers;
         return 0;
 }
 
@@ -299,6 +304,8 @@ int sender_new(Sender **ret, sd_event *event, Queue *queue, unsigned reader, con
         set_config(s, config);
 
         r = add_servers(s, config);
+        if (r >= 0 && config->n_shares > 1)
+                r = sender_share_new(&s->share, queue, reader, config->share, config->n_shares);
         if (r < 0)
                 return r;
         r = add_sources(s);
@@ -318,6 +325,7 @@ Sender *sender_free(Sender *s) {
                 free(s->link);
                 queue_rewind(s->queue, s->reader);
         }
+        (void) sender_share_free(s->share);
         (void) curl_glue_free(s->curl);
         (void) sd_event_source_disable_unref(s->turn);
         (void) sd_event_source_disable_unref(s->timer);
@@ -333,9 +341,11 @@ Sender *sender_free(Sender *s) {
 }
 
 void sender_kick(Sender *s) {
+        bool news = queue_head(s->queue) != s->seen;
+
         /* A turn is an event too: kicked after every event, this must not cause one without need. */
         if ((s->state == SENDER_IDLE && sender_has_more(s)) ||
-            (s->state == SENDER_CONNECTED && queue_head(s->queue) != s->seen))
+            (news && (s->state == SENDER_CONNECTED || s->share)))
                 sender_turn(s);
 }
 
@@ -349,7 +359,11 @@ void sender_retry(Sender *s) {
 }
 
 bool sender_is_drained(const Sender *s) {
-        return sender_acked_at(s) == queue_head(s->queue);
+        return queue_acked_at(s->queue, s->reader) == queue_head(s->queue);
+}
+
+uint64_t sender_left(const Sender *s) {
+        return s->left;
 }
 
 SenderStatus sender_status(const Sender *s) {

@@ -7,8 +7,8 @@
  *
  * The sender chooses a server, backs off, and moves the cursors; what is said on the wire is the business of
  * a SenderOps (telnet, standard output). A lost connection rewinds to what was last proven, so delivery is
- * at least once. Servers are tried in random order; one that has failed is avoided until the others have
- * failed too. */
+ * at least once. Servers are tried in random order, with shares the first one first; one that has failed is
+ * avoided until the others have failed too. */
 
 #include <systemd/sd-event.h>
 
@@ -35,14 +35,18 @@ typedef struct SenderServer {
 typedef struct SenderConfig {
         const SenderServer *servers; /* copied, strings too */
         size_t n_servers;            /* at least 1 */
-        usec_t reconnect_interval;   /* microseconds: a healthy connection is made anew after it; 0: never */
-        usec_t probe_timeout;        /* silent for this long after `version`: it never answers; 0: 2 s */
-        usec_t hung_timeout;         /* so long without an answer, from one that has answered or complained
-                                      * before, or without taking anything: it is given up; 0: 30 s */
-        usec_t hold_time;            /* what the kernel of one that never answers took counts as delivered
-                                      * when the connection has stood for so long after it; 0: 3 s */
-        usec_t connect_timeout;      /* name resolution included; 0: 10 s */
-        Backoff backoff;             /* zero: 1 s to 5 min */
+        /* n_shares above 1: this one of so many shares of the lines (io/sender-share.h), those of the others
+         * are passed over; and the first server is the one preferred, to which delivery comes back. */
+        unsigned share, n_shares;
+        usec_t reconnect_interval; /* microseconds: a healthy connection is made anew after it; 0: never,
+                                    * or with shares after 5 min where it is not to the first server */
+        usec_t probe_timeout;      /* silent for this long after `version`: it never answers; 0: 2 s */
+        usec_t hung_timeout;       /* so long without an answer, from one that has answered or complained
+                                    * before, or without taking anything: it is given up; 0: 30 s */
+        usec_t hold_time;          /* what the kernel of one that never answers took counts as delivered
+                                    * when the connection has stood for so long after it; 0: 3 s */
+        usec_t connect_timeout;    /* name resolution included; 0: 10 s */
+        Backoff backoff;           /* zero: 1 s to 5 min */
 } SenderConfig;
 
 typedef struct SenderEvents {
@@ -79,6 +83,9 @@ DEFINE_CLEANUP(Sender *, sender_free);
 void sender_kick(Sender *s);             /* lines have been committed to the queue */
 void sender_retry(Sender *s);            /* does not wait any longer, where it is backing off */
 bool sender_is_drained(const Sender *s); /* all that was committed is acknowledged */
+/* Lines that have left the queue by what was acknowledged here, no other reader being behind it. Summed up
+ * over all of a queue's senders they are what was delivered or refused, lost lines aside. */
+uint64_t sender_left(const Sender *s);
 SenderStatus sender_status(const Sender *s);
 
 size_t sender_n_servers(const Sender *s);
