@@ -36,6 +36,7 @@ struct Queue {
 
         uint64_t inherited, lost_before;
         bool spilling;   /* down to half */
+        bool full;       /* was found so, and nothing has been acknowledged since */
         uint64_t floor;  /* all before it was acknowledged when it last was looked at */
         uint64_t lost;   /* then */
         usec_t progress; /* when that had changed by itself */
@@ -115,6 +116,15 @@ static int join(Queue *q) {
         return 0;
 }
 
+static uint64_t smallest_acked(const Queue *q) {
+        uint64_t floor = UINT64_MAX;
+
+        for (unsigned i = 0; i < ring_n_readers(q->ring); i++)
+                floor = MIN(floor, queue_acked_at(q, i));
+
+        return floor;
+}
+
 int queue_new(Queue **ret, Ring *ring, Spool *spool) {
         _cleanup_(queue_freep) Queue *q = calloc(1, sizeof(*q));
         int r;
@@ -137,6 +147,8 @@ int queue_new(Queue **ret, Ring *ring, Spool *spool) {
         }
 
         q->inherited = queue_lines(q);
+        q->floor = smallest_acked(q);
+        q->full = ring_used(ring) > ring_size(ring) / 4 * 3;
         *ret = TAKE(q);
         return 0;
 }
@@ -361,17 +373,18 @@ static ssize_t spill_batch(Queue *q) {
 
 /* Has nothing been acknowledged for so long that the disk is to take what memory cannot? */
 static bool has_stalled(Queue *q, usec_t now) {
-        uint64_t floor = UINT64_MAX;
+        uint64_t floor = smallest_acked(q);
 
-        for (unsigned i = 0; i < ring_n_readers(q->ring); i++)
-                floor = MIN(floor, queue_acked_at(q, i));
+        q->full = q->full && floor == q->floor;
         /* What moves because the spool has dropped it is no progress. */
         if ((floor != q->floor && queue_lost(q) == q->lost) || q->progress == 0)
                 q->progress = now;
         q->floor = floor;
         q->lost = queue_lost(q);
 
-        return now - q->progress >= STALL_USEC;
+        /* A process that is killed again and again would wait for ever: the one before has waited already.
+         */
+        return q->full || now - q->progress >= STALL_USEC;
 }
 
 static bool wants_spill(Queue *q, usec_t now) {

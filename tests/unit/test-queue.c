@@ -315,6 +315,35 @@ static void test_when_to_spill(void **state) {
         check_sum(&w);
 }
 
+/* A process that is killed more often than it would wait must not wait at all: what it finds full goes to
+ * disk, unless something is acknowledged after all. */
+static void found_full(World *w, bool acked) {
+        assert_int_equal(ring_new(&w->ring, RING_BYTES), 0);
+        open_queue(w);
+        while (put_lines(w, 10))
+                ;
+        assert_int_equal(queue_spill(w->queue, w->now), 0);
+        close_queue(w);
+        open_queue(w);
+        if (acked) {
+                queue_sent(w->queue, 0, MIN(queue_peek(w->queue, 0).n, (size_t) 200));
+                w->readers[0].acked += queue_ack(w->queue, 0, queue_sent_at(w->queue, 0));
+        }
+        assert_int_equal(queue_spill(w->queue, w->now), !acked);
+}
+
+static void test_found_full(void **state) {
+        _cleanup_(world_done) World w = { .rig = *state, .now = USEC_PER_SEC };
+
+        found_full(&w, false);
+}
+
+static void test_found_full_and_acked(void **state) {
+        _cleanup_(world_done) World w = { .rig = *state, .now = USEC_PER_SEC };
+
+        found_full(&w, true);
+}
+
 /* While the server is away and the spool at its bound, new lines keep taking the place of the oldest; when
  * it is back, however slow, they wait. */
 static void test_bound(void **state) {
@@ -381,8 +410,13 @@ static void test_overlap(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_random), TEST(test_ring_only), TEST(test_when_to_spill),
-                TEST(test_bound),  TEST(test_overlap),
+                TEST(test_random),
+                TEST(test_ring_only),
+                TEST(test_when_to_spill),
+                TEST(test_found_full),
+                TEST(test_found_full_and_acked),
+                TEST(test_bound),
+                TEST(test_overlap),
         };
 
         return run_tap(tests);
