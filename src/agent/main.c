@@ -6,9 +6,12 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include <config.h>
+
 #include "agent/daemon.h"
 #include "agent/logfile.h"
 #include "agent/manager.h"
+#include "agent/service.h"
 #include "basic/log.h"
 
 static void log_to_stdout(void *userdata _unused_, int level, const char *line) {
@@ -96,6 +99,8 @@ int main(int argc, char **argv) {
                       SIG_DFL); /* a parent may have left it ignored: no exit status would be seen */
 
         r = options_parse(argc, argv, &options);
+        if (r < 0)
+                service_rescue(SYSCONFDIR "/tcollector");
         if (r != 0)
                 return options_exit_status(r, argc, argv);
         if (set_up_log(&options, &log) < 0)

@@ -42,7 +42,7 @@ static int arm_flush(Manager *m) {
         usec_t limit = m->service ? m->config->flush_timeout : m->options->flush_timeout;
         int r;
 
-        if (limit == 0)
+        if (limit == 0 && !m->service)
                 limit = m->input && !m->told_to_stop ? FLUSH_INPUT_USEC : FLUSH_USEC;
         if (m->phase == PHASE_STOPPING)
                 limit += STOP_USEC;
@@ -86,19 +86,32 @@ static void give_up(Manager *m) {
         manager_finish(m, EXIT_FAILURE);
 }
 
-/* What could not be delivered waits on disk for the next start. */
-static void leave_on_disk(Manager *m) {
+/* What could not be delivered waits on disk for the next start. -errno: there it cannot go. */
+static int leave_on_disk(Manager *m) {
         char left[LEFT_MAX];
         int r;
 
         r = service_spool_all(m);
-        if (r >= 0) {
-                log_notice("%s, in the spool on disk", points_left(left, m));
-                manager_finish(m, EXIT_SUCCESS);
-                return;
-        }
+        if (r < 0)
+                return r;
 
-        (void) log_error_errno(r, "%s, and cannot go to the spool: %m", points_left(left, m));
+        log_notice("%s, in the spool on disk", points_left(left, m));
+        manager_finish(m, EXIT_SUCCESS);
+        return 0;
+}
+
+static void leave(Manager *m) {
+        char left[LEFT_MAX];
+        int r;
+
+        r = leave_on_disk(m);
+        if (r >= 0)
+                return;
+
+        if (m->spool)
+                (void) log_error_errno(r, "%s, and cannot go to the spool: %m", points_left(left, m));
+        else
+                log_error("%s, and there is no spool for them", points_left(left, m));
         manager_finish(m, EXIT_FAILURE);
 }
 
@@ -106,7 +119,7 @@ int manager_on_flush_timer(sd_event_source *s _unused_, uint64_t usec _unused_, 
         Manager *m = userdata;
 
         if (m->service)
-                leave_on_disk(m);
+                leave(m);
         else
                 give_up(m);
         return 0;
@@ -131,14 +144,19 @@ static void stop_service(Manager *m) {
         }
 
         begin_flush(m);
+        /* with no disk to leave it on, it is tried for as long as it may */
         if (delivery_is_away(m->delivery))
-                leave_on_disk(m);
+                (void) leave_on_disk(m);
 }
 
 int manager_on_stop_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata) {
         Manager *m = userdata;
         char left[LEFT_MAX];
 
+        if (m->told_to_stop && m->service) {
+                leave(m);
+                return 0;
+        }
         if (m->told_to_stop) {
                 log_warning("Told to stop twice, leaving at once: %s", points_left(left, m));
                 manager_finish(m, EXIT_FAILURE);

@@ -21,6 +21,7 @@ struct Service {
         sd_event_source *look, *watchdog, *sync;
         char said[STATUS_LINE_MAX]; /* the last STATUS= */
         Options options;            /* from the last reload; zero: none yet */
+        Buffer refused;             /* why the files as they are now are; empty: they are not */
         RateLimit complaints;       /* of the disk */
         bool spilling;              /* points go to the disk, which has been said */
         bool stuck;                 /* which has been said */

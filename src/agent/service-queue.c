@@ -50,6 +50,10 @@ static int open_ring(Manager *m) {
 
         if (fd >= 0) {
                 r = ring_open(&m->ring, fd);
+                if (r < 0 && r != -EBADMSG && r != -EPROTO) {
+                        (void) close_fd(fd);
+                        return log_error_errno(r, "Failed to open the queue the process before left: %m");
+                }
                 if (r < 0) {
                         (void) log_error_errno(r, "The queue the process before left is no good, "
                                                   "what was in it is lost: %m");
@@ -95,19 +99,29 @@ static int open_folder(const char *path) {
         return fd < 0 ? -errno : fd;
 }
 
-/* Without it the agent works from memory: no disk is a reason not to start. */
-static void open_spool(Manager *m) {
-        const Config *c = m->config;
+/* -ENOENT: there is to be none. */
+static int open_spool(const Config *c, Spool **ret) {
         _cleanup_(close_fdp) int fd = -1;
+
+        if (c->spool_size == 0)
+                return -ENOENT;
+
+        fd = open_folder(c->spool_dir);
+        if (fd < 0)
+                return fd;
+
+        return spool_open(ret, fd, &(SpoolLimits) { .size = c->spool_size, .reserve = 50 }, on_loss, NULL);
+}
+
+/* Without it the agent works from memory: a disk that fails is no reason not to start. */
+static void make_spool(Manager *m) {
+        const Config *c = m->config;
         int r;
 
         if (c->spool_size == 0)
                 return;
 
-        fd = open_folder(c->spool_dir);
-        r = fd < 0 ? fd :
-                     spool_open(&m->spool, fd, &(SpoolLimits) { .size = c->spool_size, .reserve = 50 },
-                                on_loss, m);
+        r = open_spool(c, &m->spool);
         if (r < 0)
                 (void) log_error_errno(r, "The spool %s cannot be used, the queue is in memory only: %m",
                                        c->spool_dir);
@@ -185,6 +199,63 @@ int service_open_queue(Manager *m) {
         if (r < 0)
                 return r;
 
-        open_spool(m);
+        make_spool(m);
         return open_skips(m->service);
+}
+
+/* -- a start that is refused -- */
+
+static void ignore(void *userdata _unused_, const char *what _unused_) {
+}
+
+static int load_what_is_good(const char *etc, Config **ret) {
+        _cleanup_(freep) char *file = NULL, *drop_ins = NULL;
+
+        if (asprintf(&file, "%s/tcollector.conf", etc) < 0 || asprintf(&drop_ins, "%s/conf.d", etc) < 0)
+                return -ENOMEM;
+
+        return config_load_what_is_good(ret, file, drop_ins, ignore, NULL);
+}
+
+static int rescue(Ring *ring, const Config *config) {
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        _cleanup_(queue_freep) Queue *queue = NULL;
+        int r;
+
+        r = open_spool(config, &spool);
+        if (r >= 0)
+                r = queue_new(&queue, ring, spool);
+
+        return r < 0 ? r : queue_flush_to_spool(queue);
+}
+
+/* systemd lets go of what it keeps when a service is not started again. What is queued consists of finished
+ * lines, which are what they are whatever the configuration says. */
+void service_rescue(const char *etc) {
+        _cleanup_(handover_freep) Handover *handover = NULL;
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        int fd, r;
+
+        if (handover_new(&handover) < 0)
+                return;
+        fd = handover_take(handover, "queue");
+        if (fd < 0)
+                return;
+
+        r = ring_open(&ring, fd);
+        if (r < 0)
+                (void) close_fd(fd);
+        else if (ring_lines_queued(ring) == 0)
+                return;
+        if (r >= 0)
+                r = load_what_is_good(etc, &config);
+        if (r >= 0)
+                r = rescue(ring, config);
+
+        if (r < 0)
+                (void) log_error_errno(r, "What is queued cannot go to the spool, and is lost: %m");
+        else
+                log_notice("What is queued is in the spool %s, and is delivered after the next start",
+                           config->spool_dir);
 }

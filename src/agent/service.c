@@ -20,6 +20,7 @@
 #define LOOK_MIN_USEC USEC_PER_SEC
 #define LOOK_MAX_USEC (10 * USEC_PER_SEC)
 #define SETTLE_USEC (10 * USEC_PER_SEC) /* for systemd to store what it was sent */
+#define LEAVE_USEC (60 * USEC_PER_SEC)  /* to read what is left, and to write it to the disk */
 
 #define FIFO_DIR RUNDIR "/col"
 #define STALLED_DIR RUNDIR "/stalled"
@@ -129,8 +130,32 @@ static int on_watchdog(sd_event_source *e, uint64_t usec, void *userdata) {
 
 /* -- the beginning -- */
 
+/* What was refused is looked at every minute: is there anything new to be said? */
+static bool is_refused_still(Manager *m) {
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_(buffer_done) Buffer why = {};
+        _cleanup_(freep) char *file = NULL;
+        Service *s = m->service;
+        bool same;
+
+        if (asprintf(&file, "%s/tcollector.conf", m->options->etc) < 0)
+                return false;
+        if (config_load(&config, access(file, F_OK) == 0 ? file : NULL, s->conf_d, &why) >= 0) {
+                buffer_done(&s->refused);
+                return false;
+        }
+
+        same = s->refused.n > 0 && slice_equal(buffer_slice(&s->refused), buffer_slice(&why));
+        buffer_done(&s->refused);
+        s->refused = TAKE(why);
+        return same;
+}
+
 static void on_changed(void *userdata) {
-        service_reload(userdata);
+        Manager *m = userdata;
+
+        if (!is_refused_still(m))
+                service_reload(m);
 }
 
 /* The configuration's folders, and the collectors'. */
@@ -264,7 +289,7 @@ static bool same_config(const Config *a, const Config *b) {
 }
 
 static int apply(Manager *m, Options *fresh) {
-        uint64_t queue_size = m->config->queue_size;
+        const Config *old = m->config;
         Service *s = m->service;
         Options gone;
         int r;
@@ -274,8 +299,10 @@ static int apply(Manager *m, Options *fresh) {
                 return r;
 
         feeds_configure(s->feeds, m->config);
-        if (m->config->queue_size != queue_size)
+        if (m->config->queue_size != old->queue_size)
                 log_info("queue_size is applied when the service is started anew with an empty queue");
+        if (m->config->spool_size != old->spool_size || strcmp(m->config->spool_dir, old->spool_dir) != 0)
+                log_info("spool_size and spool_dir are applied when the service is started anew");
 
         gone = s->options;
         s->options = TAKE(*fresh);
@@ -324,8 +351,10 @@ bool service_returns(Manager *m _unused_) {
         return access(RESTARTING, F_OK) == 0;
 }
 
-void service_stopping(Manager *m _unused_) {
-        (void) sd_notify(false, "STOPPING=1");
+/* systemd is not to end it before it gives up by itself: what is queued then would be lost. */
+void service_stopping(Manager *m) {
+        (void) sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+                          m->config->flush_timeout + LEAVE_USEC);
 }
 
 bool service_is_quiet(Manager *m) {
@@ -373,6 +402,7 @@ Service *service_free(Service *s) {
         sd_event_source_disable_unref(s->watchdog);
         sd_event_source_disable_unref(s->sync);
         options_done(&s->options);
+        buffer_done(&s->refused);
         free(s->watched);
         free(s->conf_d);
         free(s);

@@ -12,6 +12,10 @@
 
 typedef struct Service Service;
 
+/* The configuration is refused, in the folder `etc` or on the command line: saves what the process before
+ * left. Logs what becomes of it. */
+void service_rescue(const char *etc);
+
 /* Takes over, or makes, the queue. Logs what fails; -errno. */
 int service_new(Manager *m);
 Service *service_free(Service *s); /* NULL-safe, returns NULL */
