@@ -69,7 +69,7 @@ static void settle_sums(Delivery *d) {
 static void on_acked(void *userdata) {
         Delivery *d = userdata;
 
-        settle_sums(d);
+        delivery_tidy(d);
         if (d->events.acked)
                 d->events.acked(d->userdata);
 }

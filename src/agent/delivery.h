@@ -45,8 +45,8 @@ void delivery_inherit(Delivery *d, const Delivery *old);
 
 void delivery_kick(Delivery *d);  /* lines have been committed */
 void delivery_retry(Delivery *d); /* does not wait any longer, where it is backing off */
-/* Lets go of readers no server is behind any more: what they held is the others' alone. Every few seconds.
- */
+/* Lets go of readers no server is behind any more: what they held is the others' alone. It is done whenever
+ * something is acknowledged too; every few seconds will do. */
 void delivery_tidy(Delivery *d);
 
 bool delivery_is_drained(const Delivery *d); /* all that was committed is delivered */

@@ -19,12 +19,23 @@ uint64_t tsd_random(uint64_t *seed) {
         return *seed;
 }
 
-void tsd_line(char line[static TSD_LINE_N + 1], unsigned n) {
+static void make_line(char line[static TSD_LINE_N + 1], unsigned n, const char *host) {
         char text[TSD_LINE_N + 2];
 
-        assert_int_equal(snprintf(text, sizeof(text), "put test.metric 1700000000 %09u host=tester\n", n),
+        assert_int_equal(snprintf(text, sizeof(text), "put test.metric 1700000000 %09u host=%s\n", n, host),
                          TSD_LINE_N + 1);
         memcpy(line, text, TSD_LINE_N + 1);
+}
+
+void tsd_line(char line[static TSD_LINE_N + 1], unsigned n) {
+        make_line(line, n, "tester");
+}
+
+void tsd_series_line(char line[static TSD_LINE_N + 1], unsigned n) {
+        char host[16];
+
+        (void) snprintf(host, sizeof(host), "no.%03u", n % TSD_SERIES);
+        make_line(line, n, host);
 }
 
 static void link_close(TsdLink *l, bool reset) {
@@ -117,8 +128,25 @@ void tsd_answer(Tsd *t) {
                         answer(t->links[i]);
 }
 
+/* The line is whole, and nothing of what comes before it is missing. */
+static void check_line(TsdLink *l, Slice line, unsigned n) {
+        char want[TSD_LINE_N + 1];
+
+        if (!l->tsd->rules.series) {
+                tsd_line(want, n);
+                assert_memory_equal(line.p, want, TSD_LINE_N);
+                assert_true(n <= l->tsd->arrived);
+                return;
+        }
+
+        tsd_series_line(want, n);
+        assert_memory_equal(line.p, want, TSD_LINE_N);
+        assert_true(n >= l->last[n % TSD_SERIES]);
+        l->last[n % TSD_SERIES] = n + 1;
+}
+
 static void on_put(TsdLink *l, Slice line) {
-        char want[TSD_LINE_N + 1], number[10] = {};
+        char number[10] = {};
         Tsd *t = l->tsd;
         const char *text;
         unsigned n;
@@ -126,10 +154,8 @@ static void on_put(TsdLink *l, Slice line) {
         assert_int_equal(line.n, TSD_LINE_N);
         memcpy(number, line.p + 27, 9);
         n = (unsigned) strtoul(number, NULL, 10);
-        tsd_line(want, n);
-        assert_memory_equal(line.p, want, TSD_LINE_N); /* whole, and nothing else */
-        assert_true(n <= t->arrived);                  /* nothing before it is missing */
         assert_true(n < TSD_LINES_MAX);
+        check_line(l, line, n);
 
         t->n_again += n < t->arrived;
         t->arrived = MAX(t->arrived, n + 1);

@@ -5,7 +5,8 @@
  * event loop, that answers, complains, hangs and dies by the book.
  *
  * Lines are numbered from 0 and all have the same length, so that the server can tell whether each that
- * comes is whole, and whether one before it is missing. */
+ * comes is whole, and whether one before it is missing. Where they are of many series (line `n` is of series
+ * n % TSD_SERIES) a server need not get all, but those of a series in order. */
 
 #include <systemd/sd-event.h>
 
@@ -15,6 +16,7 @@
 #define TSD_LINES_MAX 1000000u
 #define TSD_LINKS_MAX 8u
 #define TSD_THROTTLED_MAX 3000u
+#define TSD_SERIES 50u
 
 typedef enum TsdAnswer {
         TSD_TWO_LINES, /* as OpenTSDB does */
@@ -32,6 +34,7 @@ typedef struct TsdRules {
         TsdAnswer answer;
         bool v6;
         bool deaf;   /* accepts and never reads */
+        bool series; /* lines are tsd_series_line()'s, and some go elsewhere */
         bool narrow; /* takes little at a time, so that the other side's writes are cut short */
         /* What is said to line `n`, with its newline; NULL: nothing, and the line is taken. */
         const char *(*judge)(Tsd *t, unsigned n);
@@ -43,7 +46,8 @@ typedef struct TsdLink {
         Tsd *tsd;
         char data[64 * 1024];
         size_t n;
-        bool begun; /* its first line was a put */
+        bool begun;                /* its first line was a put */
+        unsigned last[TSD_SERIES]; /* number of the last line of each series, and 1 */
         unsigned n_versions;
         bool owes;      /* the second line */
         char late[256]; /* said a byte per turn */
@@ -71,6 +75,7 @@ struct Tsd {
 };
 
 void tsd_line(char line[static TSD_LINE_N + 1], unsigned n); /* with its newline, no NUL */
+void tsd_series_line(char line[static TSD_LINE_N + 1], unsigned n);
 
 void tsd_open(Tsd *t, sd_event *event, const TsdRules *rules);
 void tsd_done(Tsd *t);
