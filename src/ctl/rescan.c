@@ -198,7 +198,6 @@ static int stop_with_agent(Rescan *rs) {
 int rescan_act(Rescan *rs) {
         _cleanup_(entries_done) Entries known = {}, wanted = {};
         _cleanup_(states_done) States states = {};
-        _cleanup_(names_done) Names stalled = {};
         _cleanup_(plan_done) Plan plan = {};
         PlanInput in;
         int r, k;
@@ -211,11 +210,6 @@ int rescan_act(Rescan *rs) {
         if (r < 0)
                 return r;
 
-        k = rundir_take_stalled(&rs->dir, &stalled);
-        if (k < 0)
-                complain(&rs->complaints, "Failed to empty the folder of stalled collectors: %s",
-                         strerrordesc_np(-k));
-
         in = (PlanInput) {
                 .known = known.entries,
                 .n_known = known.n,
@@ -223,8 +217,8 @@ int rescan_act(Rescan *rs) {
                 .n_wanted = wanted.n,
                 .states = states.states,
                 .n_states = states.n,
-                .stalled = (const char *const *) stalled.names,
-                .n_stalled = stalled.n,
+                .stalled = (const char *const *) rs->stalled.names,
+                .n_stalled = rs->stalled.n,
                 .agent_wanted = states.agent_wanted,
                 .remove_stalled = rs->scan.config->remove_inactive,
         };
@@ -233,6 +227,7 @@ int rescan_act(Rescan *rs) {
                 return r;
 
         r = carry_out(rs, &plan);
+        names_done(&rs->stalled);
         k = write_known(rs); /* what has been done is done */
         if (r >= 0)
                 r = k;

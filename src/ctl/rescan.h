@@ -16,6 +16,7 @@ typedef struct Rescan {
         Entries known;
         Scan scan;           /* what should be */
         UnitFiles generated; /* what systemd has */
+        Names stalled;       /* to be restarted */
         bool did_something;
 } Rescan;
 

@@ -126,11 +126,21 @@ static int pass(Rescan *rs) {
         return r;
 }
 
+/* Whatever comes of the rest: tcollector-rescan.path starts this again for as long as something is in there. */
+static void take_stalled(Rescan *rs) {
+        int r = rundir_take_stalled(&rs->dir, &rs->stalled);
+
+        if (r < 0)
+                complain(&rs->complaints, "Failed to empty the folder of stalled collectors: %s",
+                         strerrordesc_np(-r));
+}
+
 static int rescan(Rescan *rs) {
         _cleanup_(buffer_done) Buffer text = {};
         int r;
 
         r = complaints_load(&rs->complaints, &rs->dir);
+        take_stalled(rs);
         if (r >= 0)
                 r = rundir_read(&rs->dir, "known", &text);
         if (r >= 0)
@@ -152,6 +162,7 @@ static void rescan_done(Rescan *rs) {
         scan_done(&rs->scan);
         unit_files_done(&rs->generated);
         entries_done(&rs->known);
+        names_done(&rs->stalled);
         complaints_done(&rs->complaints);
         rundir_close(&rs->dir);
         rs->systemd = systemd_free(rs->systemd);

@@ -159,6 +159,13 @@ class Rescan(installed.TestCase):
         self.assertEqual(before, self.pid("loop"))
         self.assertEqual(["loop"], self.fifos())
 
+        # or tcollector-rescan.path would start it again and again
+        self.machine.systemctl("stop", "tcollector-rescan.path", "tcollector-rescan.timer")
+        self.machine.shell("touch /run/tcollector/stalled/loop")
+        self.rescan()
+        self.assertEqual("", self.machine.shell("ls /run/tcollector/stalled"))
+        self.assertEqual(before, self.pid("loop"))
+
     def test_agent_is_down(self):
         self.machine.systemctl("stop", "tcollector")
         self.machine.add_collector("loop", 0, LOOP.format(1))
@@ -223,6 +230,18 @@ class ByItself(installed.TestCase):
         self.machine.wait_for_state("tcollector-rescan.path", "active")
         said = self.machine.journal("-u", "tcollector-rescan", "-u", "tcollector-rescan.path", "-p", "warning")
         self.assertEqual([], re.findall(r".*(?:Start request|start-limit|trigger-limit).*", said))
+
+    def test_stalled(self):
+        self.machine.configure('collector "mute" {\n    inactivity = "3s"\n}\n', "mute.conf")
+        self.machine.add_collector("mute", 0, installed.SHELL + "exec sleep 1000000\n")
+        self.machine.systemctl("daemon-reload")
+        self.machine.systemctl("start", "tcollector")
+        self.machine.wait_for_state(service("mute"), "active")
+        for _ in range(2):
+            before = self.machine.main_pid(service("mute"))
+            self.wait_until(lambda: self.machine.main_pid(service("mute")) not in (0, before), "mute to be restarted")
+        self.machine.wait_for_log("mute: no data for 3 s, restarted", "-u", service("mute"))
+        self.assertEqual("", self.machine.shell("ls /run/tcollector/stalled"))
 
 
 if __name__ == "__main__":
