@@ -10,6 +10,7 @@
 #include "agent/manager-internal.h"
 #include "basic/clock.h"
 #include "basic/log.h"
+#include "conf/config-table.h"
 #include "io/spawn.h"
 
 #define SELF_REPORT_USEC (60 * USEC_PER_SEC)
@@ -399,13 +400,38 @@ static int replace_rules(Manager *m) {
         return 0;
 }
 
+static bool same_server(const ConfigServer *a, const ConfigServer *b) {
+        CONFIG_FOREACH_KEY(k, config_server_keys) {
+                _cleanup_(buffer_done) Buffer x = {}, y = {};
+
+                if (config_key_format(k, a, &x) < 0 || config_key_format(k, b, &y) < 0 ||
+                    !slice_equal(buffer_slice(&x), buffer_slice(&y)))
+                        return false;
+        }
+
+        return true;
+}
+
+/* Connections are not made anew for what does not concern them: what is under way would be sent again. */
+static bool same_delivery(const Config *a, const Config *b) {
+        if (a->policy != b->policy || a->reconnect_interval != b->reconnect_interval ||
+            a->n_servers != b->n_servers)
+                return false;
+
+        for (size_t i = 0; i < a->n_servers; i++)
+                if (!same_server(&a->servers[i], &b->servers[i]))
+                        return false;
+
+        return true;
+}
+
 int manager_set_config(Manager *m, const Config *config) {
         const Config *old = m->config;
         int r;
 
         m->config = config;
         r = replace_rules(m);
-        if (r >= 0)
+        if (r >= 0 && !same_delivery(old, config))
                 r = replace_delivery(m);
         if (r < 0) {
                 m->config = old;
