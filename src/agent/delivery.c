@@ -368,6 +368,10 @@ bool delivery_is_away(const Delivery *d) {
 
 /* -- servers -- */
 
+ConfigPolicy delivery_policy(const Delivery *d) {
+        return d->policy;
+}
+
 size_t delivery_n_servers(const Delivery *d) {
         size_t n = 0;
 

@@ -64,6 +64,8 @@ typedef struct DeliveryServer {
         bool in_use;              /* a sender's server at this moment */
 } DeliveryServer;
 
+ConfigPolicy delivery_policy(const Delivery *d); /* failover where there is one server */
+
 size_t delivery_n_servers(const Delivery *d);
 DeliveryServer delivery_server(const Delivery *d, size_t i); /* borrowed */
 

@@ -45,6 +45,7 @@ static void connection(const SenderStatus *s, usec_t now, char *buf, size_t n) {
 
 /* With a sender for each server: how many of them are reached, and why one is not. */
 static void connections(const Delivery *d, usec_t now, char *buf, size_t n) {
+        const char *what = delivery_policy(d) == CONFIG_POLICY_SPREAD ? "Spreading over" : "Mirroring to";
         size_t all = delivery_n_senders(d), up = 0;
         SenderStatus away = delivery_status(d, 0);
 
@@ -63,9 +64,9 @@ static void connections(const Delivery *d, usec_t now, char *buf, size_t n) {
         }
 
         if (up == all)
-                (void) snprintf(buf, n, "Mirroring to %zu servers", all);
+                (void) snprintf(buf, n, "%s %zu servers", what, all);
         else
-                (void) snprintf(buf, n, "Mirroring to %zu of %zu servers, not to %s (%s)", up, all, away.url,
+                (void) snprintf(buf, n, "%s %zu of %zu servers, not %s (%s)", what, up, all, away.url,
                                 away.last_error ?: "no reason known");
 }
 
