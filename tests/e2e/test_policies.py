@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import harness
+from scripted_http import ScriptedHTTP
 
 BASE = 1700000000
 N = 200000
@@ -31,11 +32,11 @@ def series_of(line):
 
 
 class Policies(harness.TestCase):
-    def start(self, policy, *servers):
+    def start(self, policy, *servers, urls=()):
         config = self.folder / "conf"
         config.write_text(f'policy = "{policy}"\nqueue_size = "64M"\nself_stats = false\ndedup_interval = "0"\n' +
-                          "".join(f'server "s{i}" {{ url = "telnet://{s.host}:{s.port}" }}\n'
-                                  for i, s in enumerate(servers)))
+                          "".join(f'server "s{i}" {{ url = "{url}" }}\n' for i, url in enumerate(
+                              urls or (f"telnet://{s.host}:{s.port}" for s in servers))))
         return self.agent("-v", "-s", "--config", config, stdin=subprocess.PIPE)
 
     def assert_sum(self, agent, total):
@@ -138,6 +139,58 @@ class Policies(harness.TestCase):
         self.end(agent, N)
         self.assert_all_there(servers, stored, agent)
         self.assertGreater(sum(tsd.n_cut for tsd in servers), 10)
+
+    def test_spread_throttled(self):
+        servers = [self.tsd(), self.tsd()]
+        left = [1000, 1000]
+
+        def throttle(i):
+            def complain(_):
+                if left[i] == 0 or self.random.random() < 0.5:
+                    return None
+                left[i] -= 1
+                return b"put: Please throttle writes: 10000 RPCs waiting on [AsyncHBase]"
+            return complain
+        for i, tsd in enumerate(servers):
+            tsd.complaint = throttle(i)
+        agent = self.start("spread", *servers)
+        given, stored = part(0, PART)
+        agent.feed(given)
+        self.end(agent, PART)
+        self.assertEqual([0, 0], left)
+        self.assert_everywhere_once(servers, stored, agent)
+
+    def test_spread_refused(self):
+        servers = [self.tsd(), self.tsd()]
+        for tsd in servers:
+            tsd.complaint = lambda line: b"put: illegal argument: no sevens" if line.split()[2].endswith(b"7") else None
+        agent = self.start("spread", *servers)
+        given, stored = part(0, PART)
+        agent.feed(given, end=True)
+        self.assert_status(agent, 0)
+        lost = PART // 10
+        self.assertEqual([(str(PART), "0", str(PART - lost), "0", "0", str(lost))], IN_ALL.findall(agent.stderr()),
+                         agent.told())
+        self.assert_all_there(servers, {line for line in stored if not line.split()[2].endswith("7")}, agent)
+
+    def test_spread_over_protocols(self):
+        """One server by lines, one by HTTP: dies in the midst, and the other takes its share meanwhile."""
+        servers = [self.tsd(), ScriptedHTTP()]
+        self.addCleanup(servers[1].stop)
+        agent = self.start("spread", *servers, urls=(f"telnet://{servers[0].host}:{servers[0].port}",
+                                                     f"http://{servers[1].host}:{servers[1].port}"))
+        given, first = part(0, PART)
+        agent.feed(given)
+        agent.wait_for(lambda: sum(s.n_stored() for s in servers) == PART, "the first part is there")
+        self.assert_everywhere_once(servers, first, agent)
+        servers[1].kill()
+        given, second = part(PART, PART)
+        agent.feed(given)
+        agent.wait_for(lambda: servers[0].lines() >= second, "the second part is there")
+        servers[1].listen()
+        self.end(agent, 2 * PART)
+        self.assert_all_there(servers, first | second, agent)
+        self.assertEqual([], servers[1].defects)
 
     def test_spread_with_one_series(self):
         """One server has nothing to do, and holds up nothing; it is not even connected to."""
