@@ -24,6 +24,7 @@ typedef struct World {
         Tsd tsd[2];
         Config *config;
         Delivery *delivery;
+        usec_t reconnect_interval;
         unsigned written; /* in all; the next number */
         uint64_t put;     /* since the queue was opened */
 } World;
@@ -108,6 +109,7 @@ static void deliver(World *w, ConfigPolicy policy, const char *servers) {
         assert_int_equal(config_new(&config), 0);
         config_clear_servers(config);
         config->policy = policy;
+        config->reconnect_interval = w->reconnect_interval;
         for (size_t i = 0; servers[i]; i++) {
                 char title[24];
 
@@ -318,6 +320,26 @@ static void test_spread_one_away(void **state) {
         world_done(w);
 }
 
+/* While the other one works on, too, when its connection is of age. */
+static void test_spread_comes_back(void **state) {
+        World *w = world_new(state, &(TsdRules) { .series = true });
+
+        w->reconnect_interval = 5 * USEC_PER_MSEC;
+        tsd_kill(&w->tsd[1], false);
+        deliver(w, CONFIG_POLICY_SPREAD, "01");
+        put(w, 20000);
+        finish(w);
+        assert_int_equal(w->tsd[0].n_taken, 20000);
+
+        tsd_restart(&w->tsd[1]);
+        while (w->tsd[1].n_taken < 1000) {
+                put(w, 1000);
+                finish(w);
+        }
+        assert_int_equal(n_taken_by_any(w), w->written);
+        world_done(w);
+}
+
 static void test_spread_deaths(void **state) {
         World *w = world_new(state, &(TsdRules) { .series = true });
 
@@ -482,6 +504,7 @@ int main(void) {
                 world_test(test_spread),
                 world_test(test_spread_narrow),
                 world_test(test_spread_one_away),
+                world_test(test_spread_comes_back),
                 world_test(test_spread_deaths),
                 world_test(test_refused),
                 world_test(test_changes),

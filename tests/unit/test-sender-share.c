@@ -309,6 +309,50 @@ static void test_many_writes(void **state) {
         world_done(w);
 }
 
+/* The spool drops, for its bound, what is staged, on its way, and not looked at yet: what is left is passed,
+ * and each line that was put is either acknowledged or lost. */
+static void test_lost_under_way(void **state) {
+        SpoolRig *rig = *state;
+        uint64_t left = 0;
+        World *w;
+
+        rig->limits = (SpoolLimits) { .size = 256u << 10, .segment = 64u << 10 };
+        w = world_new(rig, true);
+        for (unsigned round = 0; round < 4; round++) {
+                for (unsigned i = 0; i < 12000; i++) {
+                        for (unsigned k = 0; k < SHARES && i == 1000; k++) {
+                                Slice run = sender_share_peek(w->models[k].share);
+
+                                sender_share_sent(w->models[k].share, run.n / 2);
+                        }
+                        if (!put_line(w)) {
+                                w->now += 10 * USEC_PER_SEC;
+                                assert_true(queue_spill(w->queue, w->now) >= 0);
+                        }
+                }
+
+                for (unsigned k = 0; k < SHARES; k++) {
+                        SenderShare *h = w->models[k].share;
+                        uint64_t before;
+
+                        if (round % 2 == 0)
+                                sender_share_rewind(h);
+                        while (sender_share_peek(h).n > 0)
+                                sender_share_sent(h, sender_share_peek(h).n);
+                        (void) sender_share_acked(h, sender_share_sent_at(h));
+                        assert_true(sender_share_is_idle(h));
+                        before = queue_lines(w->queue) + queue_lost(w->queue);
+                        (void) queue_ack(w->queue, k, sender_share_floor(h));
+                        left += before - (queue_lines(w->queue) + queue_lost(w->queue));
+                        assert_int_equal(queue_acked_at(w->queue, k), queue_head(w->queue));
+                }
+                assert_int_equal(queue_lines(w->queue), 0);
+                assert_int_equal(left + queue_lost(w->queue), w->n_lines);
+        }
+        assert_true(queue_lost(w->queue) > 1000);
+        world_done(w);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_share_of),
@@ -316,6 +360,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_against_model, spool_rig_set_up, spool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_others_alone, spool_rig_set_up, spool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_many_writes, spool_rig_set_up, spool_rig_tear_down),
+                cmocka_unit_test_setup_teardown(test_lost_under_way, spool_rig_set_up, spool_rig_tear_down),
         };
 
         return run_tap(tests);
