@@ -266,7 +266,7 @@ class Installed(rig.Machine):
     def told(self, *units):
         """For the report of a failure."""
         parts = [self.run(["systemctl", "status", "-n", "0", "--no-pager", "-l", *units], check=False).stdout]
-        parts.append(self.run(["journalctl", "--no-pager", "-q", "-o", "short-precise", "-n", "60"], check=False).stdout)
+        parts.append(self.journal("-o", "short-precise", "-n", "60"))
         return "\n".join(parts)
 
 

@@ -82,7 +82,7 @@ class Changes(installed.TestCase):
 
     def test_moved_to_another_interval(self):
         self.add("mover", STEADY.format(word="mover"))
-        self.machine.shell(f"mkdir -p {installed.COLLECTORS}/30; mv {installed.COLLECTORS}/0/mover {installed.COLLECTORS}/30/")
+        self.machine.shell(f"cd {installed.COLLECTORS}; mkdir -p 30; mv 0/mover 30/")
         self.soon(lambda: self.machine.state(unit("mover", "timer")) == "active" and
                   self.machine.show(unit("mover"), "RuntimeMaxUSec") == "30s", "moved: on a schedule", unit("mover"))
         self.machine.remove_collector("mover", 30)
@@ -108,11 +108,13 @@ class Changes(installed.TestCase):
 
     def test_names_that_look_like_more(self):
         """No instance of its own is mistaken for a template's, a path's or an option's."""
-        for name in ("-x", "a-b-c", "x@y", "sys.service"):
+        names = ("-x", "a-b-c", "x@y", "sys.service")
+        for name in names:
             self.machine.add_collector(name, 0, STEADY.format(word="odd"))
-            self.soon(lambda: self.runs(name), f"added: {name!r} is started", unit(name))
+        self.soon(lambda: all(self.runs(name) for name in names), f"added: {names} are started", *map(unit, names))
+        for name in names:
             self.machine.remove_collector(name, 0)
-            self.soon(lambda: self.gone(name), f"removed: {name!r} is stopped", unit(name))
+        self.soon(lambda: all(self.gone(name) for name in names), "removed: stopped", *map(unit, names))
 
     def test_same_name_under_two_intervals(self):
         """The first stands."""
@@ -163,7 +165,8 @@ class Changes(installed.TestCase):
         for name in names:
             self.machine.remove_collector(name, 0)
             self.machine.let_pass(0.1)
-        self.soon(lambda: all(self.gone(name) for name in names), f"{N_MANY} removed one by one: the last one is stopped")
+        self.soon(lambda: all(self.gone(name) for name in names),
+                  f"{N_MANY} removed one by one: the last one is stopped")
 
     def test_stalled(self):
         """A long-running collector without a line for too long is restarted."""

@@ -12,7 +12,14 @@ RUNS = 200
 RATIO = 3
 
 AT_ONCE = "[Timer]\nOnActiveSec=\nOnUnitActiveSec=\nOnActiveSec=0\nOnUnitInactiveSec=1ms\nAccuracySec=1us\n"
-PLAIN = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nLogLevelMax=notice\nExecStart=/usr/local/bin/plain\nStandardOutput=null\n"
+PLAIN = """[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=exec
+ExecStart=/usr/local/bin/plain
+StandardOutput=null
+LogLevelMax=notice
+"""
 
 
 class Cost(installed.TestCase):

@@ -33,17 +33,19 @@ class Units(installed.TestCase):
                 yield f"{kind}@periodic.sh{suffix}"
                 yield f"{kind}@steady{suffix}"
 
+    def verify(self, *units):
+        return self.machine.run(["systemd-analyze", "verify", "--man=no", "--generators=yes", *units], check=False)
+
     def test_verify(self):
         units = list(self.units())
-        done = self.machine.run(["systemd-analyze", "verify", "--man=no", "--generators=yes", *units], check=False)
+        done = self.verify(*units)
         self.assertEqual(("", ""), (done.stdout, done.stderr), units)
         self.assertEqual(0, done.returncode)
 
     def test_verify_finds_a_fault(self):
         self.machine.drop_in("tcollector.service", "[Service]\nRestrt=always\n", "99-fault.conf")
         try:
-            done = self.machine.run(["systemd-analyze", "verify", "--man=no", "--generators=yes", "tcollector.service"], check=False)
-            self.assertIn("Restrt", done.stderr)
+            self.assertIn("Restrt", self.verify("tcollector.service").stderr)
         finally:
             self.machine.shell("rm /etc/systemd/system/tcollector.service.d/99-fault.conf; systemctl daemon-reload")
 
