@@ -135,11 +135,36 @@ static int read_unit(sd_bus_message *m, const char **ret_name, const char **ret_
                                    &ignored, &ignored, &number, &ignored, &ignored);
 }
 
-static int on_units(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
-        const char *name, *state;
+/* A collector that is off its schedule until its retry is inactive, and so is one that waits for its next
+ * run: the retry's timer tells. */
+static void tell(const Bus *b, const char *name, const char *state, bool retries) {
         Slice instance;
-        Bus *b = userdata;
+
+        if (!retries && instance_from_unit(name, "tcollector-col@", ".service", &instance))
+                b->ops->state(b->userdata, instance, state);
+        if (retries && strcmp(state, "active") == 0 &&
+            instance_from_unit(name, "tcollector-col-retry@", ".timer", &instance))
+                b->ops->state(b->userdata, instance, "retry");
+}
+
+static int tell_all(const Bus *b, sd_bus_message *m, bool retries) {
+        const char *name, *state;
         int r;
+
+        r = sd_bus_message_rewind(m, true);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
+        while (r > 0) {
+                r = read_unit(m, &name, &state);
+                if (r > 0)
+                        tell(b, name, state, retries);
+        }
+
+        return r;
+}
+
+static int on_units(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        Bus *b = userdata;
 
         b->question = sd_bus_slot_unref(b->question);
         if (sd_bus_message_is_method_error(m, NULL)) {
@@ -147,13 +172,9 @@ static int on_units(sd_bus_message *m, void *userdata, sd_bus_error *error _unus
                 return 0;
         }
 
-        r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
-        while (r > 0) {
-                r = read_unit(m, &name, &state);
-                if (r > 0 && instance_from_unit(name, "tcollector-col@", ".service", &instance))
-                        b->ops->state(b->userdata, instance, state);
-        }
-
+        b->ops->begin(b->userdata);
+        if (tell_all(b, m, false) >= 0)
+                (void) tell_all(b, m, true);
         return 0;
 }
 
@@ -165,7 +186,8 @@ static void ask(Bus *b) {
                                            "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
                                            "ListUnitsByPatterns");
         if (r >= 0)
-                r = sd_bus_message_append(m, "asas", 0, 1, "tcollector-col@*.service");
+                r = sd_bus_message_append(m, "asas", 0, 2, "tcollector-col@*.service",
+                                          "tcollector-col-retry@*.timer");
         if (r >= 0)
                 r = sd_bus_call_async(b->bus, &b->question, m, on_units, b, CALL_TIMEOUT_USEC);
         if (r < 0)

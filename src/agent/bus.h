@@ -20,7 +20,10 @@ typedef struct BusOps {
         void (*flush)(void *userdata);              /* tries to deliver at once what is queued */
         /* A run of that collector has failed. `killed`: it overstayed its interval. */
         void (*failed)(void *userdata, const char *instance, bool killed);
-        /* The unit is "active", "activating", "inactive", "failed", ... */
+        /* The states of units are going to be told: who is not named is not loaded, so it is inactive. */
+        void (*begin)(void *userdata);
+        /* The unit is "active", "activating", "inactive", "failed", ...; or, last said, it waits for its
+         * retry: "retry". */
         void (*state)(void *userdata, Slice instance, const char *state);
 } BusOps;
 

@@ -392,14 +392,24 @@ void feeds_configure(Feeds *f, const Config *config) {
         f->roster = TAKE(roster);
 }
 
-void feeds_set_state(Feeds *f, Slice instance, const char *state) {
-        Feed *feed = find(f, instance);
-
-        if (!feed || (feed->state && strcmp(feed->state, state) == 0))
+static void set_state(Feed *feed, const char *state) {
+        if (feed->state && strcmp(feed->state, state) == 0)
                 return;
 
         free(feed->state);
         feed->state = strdup(state);
+}
+
+void feeds_set_state(Feeds *f, Slice instance, const char *state) {
+        Feed *feed = find(f, instance);
+
+        if (feed && (strcmp(state, "retry") != 0 || !feed->state || strcmp(feed->state, "inactive") == 0))
+                set_state(feed, state);
+}
+
+void feeds_reset_states(Feeds *f) {
+        for (size_t i = 0; i < f->n_feeds; i++)
+                set_state(f->feeds[i], "inactive");
 }
 
 void feeds_count_failure(Feeds *f, const char *instance, bool killed) {

@@ -41,6 +41,8 @@ size_t feeds_n(const Feeds *f);
 int feeds_census(const Feeds *f, Census *ret); /* -ENOMEM */
 void feeds_log_counters(const Feeds *f, int level);
 
-/* What systemd says of a collector; an instance that is not known is ignored. */
+/* What systemd says of a collector; an instance that is not known is ignored. "retry" is said of one that is
+ * perhaps failed, perhaps at work again; it counts where it is neither. */
 void feeds_set_state(Feeds *f, Slice instance, const char *state);
+void feeds_reset_states(Feeds *f); /* all are inactive */
 void feeds_count_failure(Feeds *f, const char *instance, bool killed);

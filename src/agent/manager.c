@@ -68,6 +68,7 @@ static int on_post(sd_event_source *s _unused_, void *userdata) {
 static int on_self_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         _cleanup_(buffer_done) Buffer lines = {};
         Manager *m = userdata;
+        usec_t now;
         int r;
 
         r = manager_with_report(m, report_lines, &lines);
@@ -76,7 +77,10 @@ static int on_self_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         else if (lane_lines(m->self, buffer_slice(&lines)) < lines.n)
                 log_debug("The queue is full: no room for the self-report");
 
-        (void) sd_event_source_set_time(s, usec + SELF_REPORT_USEC);
+        /* minutes that were missed, as this was turned off or the loop stood still, are not made up for */
+        usec += SELF_REPORT_USEC;
+        now = clock_usec(CLOCK_MONOTONIC);
+        (void) sd_event_source_set_time(s, usec > now ? usec : now + SELF_REPORT_USEC);
         return 0;
 }
 

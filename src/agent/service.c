@@ -81,6 +81,12 @@ static void on_failed(void *userdata, const char *instance, bool killed) {
         feeds_count_failure(m->service->feeds, instance, killed);
 }
 
+static void on_begin(void *userdata) {
+        Manager *m = userdata;
+
+        feeds_reset_states(m->service->feeds);
+}
+
 static void on_state(void *userdata, Slice instance, const char *state) {
         Manager *m = userdata;
 
@@ -88,7 +94,7 @@ static void on_state(void *userdata, Slice instance, const char *state) {
 }
 
 static const BusOps bus_ops = {
-        .status = on_status, .flush = on_flush, .failed = on_failed, .state = on_state
+        .status = on_status, .flush = on_flush, .failed = on_failed, .begin = on_begin, .state = on_state
 };
 
 static void evict(Manager *m) {

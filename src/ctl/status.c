@@ -156,10 +156,10 @@ int status_show(Slice document, FILE *f) {
 
 static const struct {
         const char *title, *key;
-        enum { CELL_TEXT, CELL_NUMBER, CELL_INTERVAL, CELL_AGO } kind;
+        enum { CELL_TEXT, CELL_STATE, CELL_NUMBER, CELL_INTERVAL, CELL_AGO } kind;
 } columns[] = {
         { "NAME", "name", CELL_TEXT },
-        { "STATE", "state", CELL_TEXT },
+        { "STATE", "state", CELL_STATE },
         { "INTERVAL", "interval", CELL_INTERVAL },
         { "RUNS", "runs", CELL_NUMBER },
         { "FAILED", "failures", CELL_NUMBER },
@@ -171,6 +171,23 @@ static const struct {
         { "LAST LINE", "last_line_sec_ago", CELL_AGO },
 };
 
+/* systemd's word for a unit says little of a collector: between two runs it is "inactive". */
+static const char *state_of(const json_t *c) {
+        const char *state = text(c, "state") ?: "?";
+        bool periodic = has(c, "interval") && number(c, "interval") > 0;
+
+        if (strcmp(state, "active") == 0)
+                return "running";
+        if (strcmp(state, "activating") == 0)
+                return "starting";
+        if (strcmp(state, "deactivating") == 0)
+                return "stopping";
+        if (strcmp(state, "inactive") == 0)
+                return periodic ? "waiting" : "stopped";
+
+        return state;
+}
+
 static int add_cell(Table *t, const json_t *c, size_t column) {
         const char *key = columns[column].key;
         char span[SPAN_MAX];
@@ -181,6 +198,8 @@ static int add_cell(Table *t, const json_t *c, size_t column) {
         switch (columns[column].kind) {
         case CELL_TEXT:
                 return table_add(t, "%s", text(c, key) ?: "?");
+        case CELL_STATE:
+                return table_add(t, "%s", state_of(c));
         case CELL_INTERVAL:
                 if (number(c, key) == 0)
                         return table_add(t, "-");
