@@ -456,17 +456,53 @@ static void test_changes_over_a_stop(void **state) {
         }
 }
 
+/* The process is killed; the next one finds the ring, and the spool. */
+static void next_process(World *w) {
+        int fd = dup(ring_fd(w->ring));
+
+        assert_true(fd >= 0);
+        w->delivery = delivery_free(w->delivery);
+        close_queue(w);
+        spool_rig_open(w->rig);
+        assert_int_equal(ring_open(&w->ring, fd), 0);
+        assert_int_equal(queue_new(&w->queue, w->ring, w->rig->spool), 0);
+        w->put = 0;
+}
+
 /* Nothing has changed: each goes on where it was. */
 static void test_same_again(void **state) {
-        World *w = world_new(state, &(TsdRules) { .series = true });
+        for (unsigned i = 0; i < 2; i++) {
+                World *w = world_new(state, &(TsdRules) { .series = true });
 
-        one_is_ahead(w, CONFIG_POLICY_SPREAD, "01");
-        deliver(w, CONFIG_POLICY_SPREAD, "10"); /* a share is a share, whoever gets it */
-        come_back(w, 0);
-        come_back(w, 1);
-        finish(w);
-        assert_true(n_taken_by_any(w) > 1000 && n_taken_by_any(w) < 9000);
-        world_done(w);
+                one_is_ahead(w, CONFIG_POLICY_SPREAD, "01");
+                if (i == 1)
+                        next_process(w);
+                deliver(w, CONFIG_POLICY_SPREAD, "10"); /* a share is a share, whoever gets it */
+                come_back(w, 0);
+                come_back(w, 1);
+                finish(w);
+                assert_true(n_taken_by_any(w) > 1000 && n_taken_by_any(w) < 9000);
+                world_done(w);
+        }
+}
+
+static void test_changes_over_a_kill(void **state) {
+        for (size_t i = 0; i < ELEMENTSOF(changes); i++) {
+                World *w = world_new(state, &(TsdRules) { .series = true });
+
+                print_message("# %s\n", changes[i].name);
+                one_is_ahead(w, changes[i].from, changes[i].before);
+                next_process(w);
+                deliver(w, changes[i].to, changes[i].after);
+                put(w, 1000);
+                next_process(w);
+                deliver(w, changes[i].to, changes[i].after);
+                come_back(w, 0);
+                come_back(w, 1);
+                finish(w);
+                assert_int_equal(n_taken_by_any(w), w->written);
+                world_done(w);
+        }
 }
 
 /* More readers than there can be: refused, and what there was goes on. */
@@ -509,6 +545,7 @@ int main(void) {
                 world_test(test_refused),
                 world_test(test_changes),
                 world_test(test_changes_over_a_stop),
+                world_test(test_changes_over_a_kill),
                 world_test(test_same_again),
                 world_test(test_too_many),
         };
