@@ -1,199 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Policies, against two servers in the same loop. Whenever something is acknowledged, the sum over all is
- * checked: what was put into the queue, or found in it, is delivered, refused, still there, or lost. */
+/* Policies, each against two servers. */
 
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "agent/delivery.h"
-#include "basic/clock.h"
-#include "basic/log.h"
-#include "unit/spool-rig.h"
-#include "unit/tsd.h"
-
-#define LINE_N (TSD_LINE_N + 1)
-#define DEADLINE (90 * USEC_PER_SEC)
-
-typedef struct World {
-        SpoolRig *rig;
-        sd_event *event;
-        Ring *ring;
-        Queue *queue;
-        Tsd tsd[2];
-        Config *config;
-        Delivery *delivery;
-        usec_t reconnect_interval;
-        unsigned written; /* in all; the next number */
-        uint64_t put;     /* since the queue was opened */
-} World;
-
-#define run_until(w, condition)                                                   \
-        do {                                                                      \
-                usec_t _end = clock_usec(CLOCK_MONOTONIC) + DEADLINE;             \
-                                                                                  \
-                while (!(condition)) {                                            \
-                        assert_true(sd_event_run((w)->event, USEC_PER_SEC) >= 0); \
-                        if (clock_usec(CLOCK_MONOTONIC) > _end)                   \
-                                fail_msg("waited in vain for: %s", #condition);   \
-                }                                                                 \
-        } while (0)
-
-static void check_sum(const World *w) {
-        assert_int_equal(w->put + queue_inherited(w->queue),
-                         delivery_acked(w->delivery) + delivery_refused(w->delivery) +
-                                 queue_lines(w->queue) + queue_lost(w->queue));
-}
-
-static void on_acked(void *userdata) {
-        World *w = userdata;
-
-        if (w->delivery)
-                check_sum(w);
-}
-
-static void to_diagnostics(void *userdata _unused_, int level, const char *line) {
-        if (getenv("TEST_VERBOSE"))
-                (void) fprintf(stderr, "# %s: %s\n", log_level_to_string(level), line);
-}
-
-/* -- the world -- */
-
-static void open_queue(World *w) {
-        spool_rig_open(w->rig);
-        assert_int_equal(ring_new(&w->ring, 16u << 20), 0);
-        assert_int_equal(queue_new(&w->queue, w->ring, w->rig->spool), 0);
-        w->put = 0;
-}
-
-static void close_queue(World *w) {
-        w->queue = queue_free(w->queue);
-        w->ring = ring_free(w->ring);
-        spool_rig_close(w->rig);
-}
-
-static World *world_new(void **state, const TsdRules *rules) {
-        World *w = calloc(1, sizeof(*w));
-
-        assert_non_null(w);
-        log_set_sink(to_diagnostics, NULL);
-        log_set_max_level(LOG_DEBUG);
-        (void) signal(SIGPIPE, SIG_IGN);
-        w->rig = *state;
-        w->rig->limits = (SpoolLimits) { .size = 64u << 20 };
-        spool_rig_empty(w->rig);
-        assert_true(sd_event_new(&w->event) >= 0);
-        for (size_t i = 0; i < ELEMENTSOF(w->tsd); i++)
-                tsd_open(&w->tsd[i], w->event, rules);
-        open_queue(w);
-        return w;
-}
-
-static void world_done(World *w) {
-        w->delivery = delivery_free(w->delivery);
-        w->config = config_free(w->config);
-        close_queue(w);
-        for (size_t i = 0; i < ELEMENTSOF(w->tsd); i++)
-                tsd_done(&w->tsd[i]);
-        (void) sd_event_unref(w->event);
-        free(w);
-}
-
-/* Makes a delivery that follows on the one there is. `servers` names them by their numbers: "01". */
-static void deliver(World *w, ConfigPolicy policy, const char *servers) {
-        static const SenderEvents events = { .acked = on_acked };
-        Delivery *old = TAKE(w->delivery);
-        Config *config;
-
-        assert_int_equal(config_new(&config), 0);
-        config_clear_servers(config);
-        config->policy = policy;
-        config->reconnect_interval = w->reconnect_interval;
-        for (size_t i = 0; servers[i]; i++) {
-                char title[24];
-
-                (void) snprintf(title, sizeof(title), "s%zu", i);
-                assert_int_equal(config_add_server(config, title, w->tsd[servers[i] - '0'].url), 0);
-        }
-        assert_int_equal(delivery_new(&w->delivery, w->event,
-                                      &(DeliverySpec) {
-                                              .queue = w->queue,
-                                              .ring = w->ring,
-                                              .config = config,
-                                      },
-                                      &events, w),
-                         0);
-        if (old)
-                delivery_inherit(w->delivery, old);
-        delivery_free(old);
-        config_free(w->config);
-        w->config = config;
-        delivery_kick(w->delivery);
-        check_sum(w);
-}
-
-static void put(World *w, unsigned n) {
-        for (unsigned i = 0; i < n; i++) {
-                char *p = ring_reserve(w->ring, LINE_N);
-
-                assert_non_null(p);
-                tsd_series_line(p, w->written++);
-                ring_written(w->ring, LINE_N);
-        }
-        ring_commit(w->ring, NULL);
-        w->put += n;
-        if (w->delivery)
-                delivery_kick(w->delivery);
-}
-
-/* A server that was away is tried again at once. */
-static void come_back(World *w, unsigned i) {
-        tsd_restart(&w->tsd[i]);
-        delivery_retry(w->delivery);
-}
-
-static bool is_done(const World *w) {
-        return delivery_is_drained(w->delivery) && queue_lines(w->queue) == 0;
-}
-
-static void finish(World *w) {
-        run_until(w, is_done(w));
-        check_sum(w);
-}
-
-static unsigned n_taken_by_any(const World *w) {
-        unsigned n = 0;
-
-        for (unsigned i = 0; i < w->written; i++)
-                n += w->tsd[0].taken[i] || w->tsd[1].taken[i];
-
-        return n;
-}
-
-static bool any_waits(const World *w) {
-        for (size_t i = 0; i < delivery_n_senders(w->delivery); i++)
-                if (delivery_status(w->delivery, i).state == SENDER_WAITING)
-                        return true;
-
-        return false;
-}
-
-/* Each series went to one server, and both have some. */
-static void check_spread(const World *w, unsigned from) {
-        unsigned n[2] = {};
-
-        for (unsigned s = 0; s < TSD_SERIES; s++) {
-                unsigned where = !w->tsd[0].taken[from + s];
-
-                n[where]++;
-                for (unsigned i = from + s; i < w->written; i += TSD_SERIES) {
-                        assert_true(w->tsd[where].taken[i]);
-                        assert_false(w->tsd[!where].taken[i]);
-                }
-        }
-        assert_true(n[0] > TSD_SERIES / 10 && n[1] > TSD_SERIES / 10);
-}
+#include "unit/delivery-rig.h"
 
 /* -- mirror -- */
 
@@ -349,7 +160,7 @@ static void test_spread_deaths(void **state) {
         }
         deliver(w, CONFIG_POLICY_SPREAD, "01");
         for (unsigned i = 0; i < 4; i++) {
-                usec_t end = clock_usec(CLOCK_MONOTONIC) + DEADLINE;
+                usec_t end = clock_usec(CLOCK_MONOTONIC) + DELIVERY_DEADLINE;
 
                 put(w, 50000);
                 while (!is_done(w)) {
@@ -384,130 +195,9 @@ static void test_refused(void **state) {
         }
 }
 
-/* -- another policy, another number -- */
-
-/* As if share or server 0 of `n` had got all of its lines, and the others none. */
-static void one_is_ahead(World *w, ConfigPolicy policy, const char *servers) {
-        for (size_t i = 0; i < 2; i++)
-                if (w->tsd[i].fd >= 0)
-                        tsd_kill(&w->tsd[i], false);
-        deliver(w, policy, servers);
-        put(w, 10000);
-        run_until(w, any_waits(w));
-        (void) queue_ack(w->queue, 0, queue_head(w->queue));
-}
-
-static const struct {
-        const char *name;
-        ConfigPolicy from;
-        const char *before;
-        ConfigPolicy to;
-        const char *after;
-} changes[] = {
-        { "spread to failover", CONFIG_POLICY_SPREAD, "01", CONFIG_POLICY_FAILOVER, "01" },
-        { "spread to one", CONFIG_POLICY_SPREAD, "01", CONFIG_POLICY_SPREAD, "0" },
-        { "spread over fewer", CONFIG_POLICY_SPREAD, "0101", CONFIG_POLICY_SPREAD, "10" },
-        { "spread over more", CONFIG_POLICY_SPREAD, "01", CONFIG_POLICY_SPREAD, "011" },
-        { "spread to mirror", CONFIG_POLICY_SPREAD, "01", CONFIG_POLICY_MIRROR, "01" },
-        { "mirror to failover", CONFIG_POLICY_MIRROR, "01", CONFIG_POLICY_FAILOVER, "10" },
-        { "mirror to spread", CONFIG_POLICY_MIRROR, "01", CONFIG_POLICY_SPREAD, "01" },
-};
-
-static void test_changes(void **state) {
-        for (size_t i = 0; i < ELEMENTSOF(changes); i++) {
-                World *w = world_new(state, &(TsdRules) { .series = true });
-
-                print_message("# %s\n", changes[i].name);
-                one_is_ahead(w, changes[i].from, changes[i].before);
-                deliver(w, changes[i].to, changes[i].after);
-                come_back(w, 0);
-                come_back(w, 1);
-                put(w, 1000);
-                finish(w);
-                assert_int_equal(n_taken_by_any(w), w->written);
-                assert_int_equal(delivery_acked(w->delivery), w->written);
-                if (changes[i].to == CONFIG_POLICY_MIRROR)
-                        assert_int_equal(w->tsd[0].n_taken + w->tsd[1].n_taken, 2 * w->written);
-                world_done(w);
-        }
-}
-
-/* The same over a stop: the queue is on disk, and nobody knows any more who was where. */
-static void test_changes_over_a_stop(void **state) {
-        for (size_t i = 0; i < ELEMENTSOF(changes); i++) {
-                World *w = world_new(state, &(TsdRules) { .series = true });
-
-                print_message("# %s\n", changes[i].name);
-                one_is_ahead(w, changes[i].from, changes[i].before);
-                w->delivery = delivery_free(w->delivery);
-                assert_int_equal(queue_flush_to_spool(w->queue), 0);
-                close_queue(w);
-                open_queue(w);
-
-                deliver(w, changes[i].to, changes[i].after);
-                assert_int_equal(queue_inherited(w->queue), 10000);
-                come_back(w, 0);
-                come_back(w, 1);
-                put(w, 1000);
-                finish(w);
-                assert_int_equal(n_taken_by_any(w), w->written);
-                assert_int_equal(delivery_acked(w->delivery), w->written);
-                world_done(w);
-        }
-}
-
-/* The process is killed; the next one finds the ring, and the spool. */
-static void next_process(World *w) {
-        int fd = dup(ring_fd(w->ring));
-
-        assert_true(fd >= 0);
-        w->delivery = delivery_free(w->delivery);
-        close_queue(w);
-        spool_rig_open(w->rig);
-        assert_int_equal(ring_open(&w->ring, fd), 0);
-        assert_int_equal(queue_new(&w->queue, w->ring, w->rig->spool), 0);
-        w->put = 0;
-}
-
-/* Nothing has changed: each goes on where it was. */
-static void test_same_again(void **state) {
-        for (unsigned i = 0; i < 2; i++) {
-                World *w = world_new(state, &(TsdRules) { .series = true });
-
-                one_is_ahead(w, CONFIG_POLICY_SPREAD, "01");
-                if (i == 1)
-                        next_process(w);
-                deliver(w, CONFIG_POLICY_SPREAD, "10"); /* a share is a share, whoever gets it */
-                come_back(w, 0);
-                come_back(w, 1);
-                finish(w);
-                assert_true(n_taken_by_any(w) > 1000 && n_taken_by_any(w) < 9000);
-                world_done(w);
-        }
-}
-
-static void test_changes_over_a_kill(void **state) {
-        for (size_t i = 0; i < ELEMENTSOF(changes); i++) {
-                World *w = world_new(state, &(TsdRules) { .series = true });
-
-                print_message("# %s\n", changes[i].name);
-                one_is_ahead(w, changes[i].from, changes[i].before);
-                next_process(w);
-                deliver(w, changes[i].to, changes[i].after);
-                put(w, 1000);
-                next_process(w);
-                deliver(w, changes[i].to, changes[i].after);
-                come_back(w, 0);
-                come_back(w, 1);
-                finish(w);
-                assert_int_equal(n_taken_by_any(w), w->written);
-                world_done(w);
-        }
-}
-
 /* More readers than there can be: refused, and what there was goes on. */
 static void test_too_many(void **state) {
-        static const SenderEvents events = { .acked = on_acked };
+        static const SenderEvents events = {};
         World *w = world_new(state, &(TsdRules) { .series = true });
         Delivery *delivery = NULL;
         Config *config;
@@ -530,8 +220,6 @@ static void test_too_many(void **state) {
         world_done(w);
 }
 
-#define world_test(f) cmocka_unit_test_setup_teardown(f, spool_rig_set_up, spool_rig_tear_down)
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 world_test(test_mirror_one_away),
@@ -543,10 +231,6 @@ int main(void) {
                 world_test(test_spread_comes_back),
                 world_test(test_spread_deaths),
                 world_test(test_refused),
-                world_test(test_changes),
-                world_test(test_changes_over_a_stop),
-                world_test(test_changes_over_a_kill),
-                world_test(test_same_again),
                 world_test(test_too_many),
         };
 
