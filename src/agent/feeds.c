@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 
-#include "agent/feeds.h"
+#include "agent/feeds-internal.h"
 #include "basic/clock.h"
 #include "basic/log.h"
 #include "conf/instance.h"
@@ -17,41 +17,14 @@
 
 #define FEEDS_MAX 4000u /* systemd keeps FileDescriptorStoreMax=4096 descriptors for us */
 
-#define EVICT_STEPS 50u
-#define EVICT_SLOTS 2000u
-
 #define FOLDER_EVENTS \
         (IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR | IN_DONT_FOLLOW)
-
-struct Feeds {
-        FeedContext context;
-        Roster roster;
-        Feed **feeds; /* by name */
-        size_t n_feeds;
-        CollectorStats gone; /* of feeds that are no more */
-        size_t evicting;     /* whose turn it is */
-        size_t cursor;       /* in its slots */
-        const Recall *recall;
-        char *stalled_dir;
-        char *siblings; /* the folder of our own control group's siblings; NULL: not known */
-        int dir_fd;
-        sd_event_source *inotify, *scan;
-        bool full; /* which has been said */
-};
 
 #define STORE_NAME_MAX (INSTANCE_MAX + 8)
 
 static const char *store_name(char buf[static STORE_NAME_MAX], const char *prefix, const char *instance) {
         (void) snprintf(buf, STORE_NAME_MAX, "%s%s", prefix, instance);
         return buf;
-}
-
-static Feed *find(const Feeds *f, Slice instance) {
-        for (size_t i = 0; i < f->n_feeds; i++)
-                if (!f->feeds[i]->leaving && slice_equal(slice_from_string(f->feeds[i]->instance), instance))
-                        return f->feeds[i];
-
-        return NULL;
 }
 
 static int compare_feeds(const void *a, const void *b) {
@@ -222,7 +195,7 @@ static void look_at(Feeds *f, const char *instance) {
             fstatat(f->dir_fd, instance, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISFIFO(st.st_mode))
                 return;
 
-        feed = find(f, slice_from_string(instance));
+        feed = feeds_find(f, slice_from_string(instance));
         if (feed && feed->dev == st.st_dev && feed->inode == st.st_ino) {
                 feed->seen = true;
                 return;
@@ -366,61 +339,7 @@ Feeds *feeds_free(Feeds *f) {
         return NULL;
 }
 
-/* -- what is known of them -- */
-
-/* rescan says it to whoever looks at the collectors; twice would be noise. */
-static void complain(void *userdata _unused_, const char *path, const char *what) {
-        log_debug("%s: %s", path, what);
-}
-
-void feeds_configure(Feeds *f, const Config *config) {
-        Roster roster = {};
-        int r;
-
-        f->context.config = config;
-        r = roster_read(config, complain, NULL, &roster);
-        if (r < 0)
-                (void) log_warning_errno(r, "Failed to look for collectors: %m");
-
-        for (size_t i = 0; i < f->n_feeds; i++) {
-                const RosterEntry *entry = r < 0 ? NULL : roster_find(&roster, f->feeds[i]->instance);
-
-                (void) feed_update(f->feeds[i], entry); /* logs what fails */
-        }
-
-        roster_done(&f->roster);
-        f->roster = TAKE(roster);
-}
-
-static void set_state(Feed *feed, const char *state) {
-        if (feed->state && strcmp(feed->state, state) == 0)
-                return;
-
-        free(feed->state);
-        feed->state = strdup(state);
-}
-
-void feeds_set_state(Feeds *f, Slice instance, const char *state) {
-        Feed *feed = find(f, instance);
-
-        if (feed && (strcmp(state, "retry") != 0 || !feed->state || strcmp(feed->state, "inactive") == 0))
-                set_state(feed, state);
-}
-
-void feeds_reset_states(Feeds *f) {
-        for (size_t i = 0; i < f->n_feeds; i++)
-                set_state(f->feeds[i], "inactive");
-}
-
-void feeds_count_failure(Feeds *f, const char *instance, bool killed) {
-        Feed *feed = find(f, slice_from_string(instance));
-
-        if (!feed)
-                return;
-
-        feed->lane->stats.failures += !killed;
-        feed->lane->stats.kills += killed;
-}
+/* -- now and then -- */
 
 static void hand_to_rescan(const Feeds *f, Feed *feed) {
         char path[4096];
@@ -442,68 +361,4 @@ void feeds_look(Feeds *f, usec_t now) {
                 else if (feed_is_stalled(f->feeds[i], now))
                         hand_to_rescan(f, f->feeds[i]);
         }
-}
-
-/* At most some 100,000 slots a call, a few milliseconds. */
-void feeds_evict(Feeds *f, int64_t before_ms) {
-        if (f->evicting >= f->n_feeds)
-                f->evicting = f->cursor = 0;
-
-        for (unsigned i = 0; i < EVICT_STEPS && f->evicting < f->n_feeds; i++) {
-                (void) dedup_evict_some(f->feeds[f->evicting]->lane->dedup, before_ms, EVICT_SLOTS,
-                                        &f->cursor);
-                f->evicting += f->cursor == 0;
-        }
-}
-
-int feeds_save(const Feeds *f, int recall_fd) {
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < f->n_feeds; i++)
-                if (!f->feeds[i]->leaving)
-                        r = recall_save(recall_fd, f->feeds[i]->name, f->feeds[i]->lane->dedup);
-
-        return r;
-}
-
-size_t feeds_n(const Feeds *f) {
-        return f->n_feeds;
-}
-
-static CensusRow census_row(const Feed *feed) {
-        return (CensusRow) {
-                .name = feed->name,
-                .path = feed->path,
-                .cgroup = feed->cgroup,
-                .state = feed->state,
-                .stats = &feed->lane->stats,
-                .mtime = feed->mtime,
-                .last_line = feed->lane->last_line,
-                .next = USEC_INFINITY,
-                .kill_in = USEC_INFINITY,
-                .interval_sec = feed->interval_sec,
-                .n_series = dedup_n_series(feed->lane->dedup),
-                .off = feed->leaving || (feed->state && strcmp(feed->state, "failed") == 0),
-        };
-}
-
-int feeds_census(const Feeds *f, Census *ret) {
-        int r;
-
-        r = census_new(ret, f->n_feeds);
-        if (r < 0)
-                return r;
-
-        ret->totals = f->gone;
-        for (size_t i = 0; i < f->n_feeds; i++) {
-                ret->rows[ret->n++] = census_row(f->feeds[i]);
-                stats_add(&ret->totals, &f->feeds[i]->lane->stats);
-        }
-
-        return 0;
-}
-
-void feeds_log_counters(const Feeds *f, int level) {
-        for (size_t i = 0; i < f->n_feeds; i++)
-                lane_log_counters(f->feeds[i]->lane, level);
 }
