@@ -389,21 +389,6 @@ static int replace_delivery(Manager *m) {
         return 0;
 }
 
-static int replace_rules(Manager *m) {
-        PointRules *old = TAKE(m->rules);
-        int r;
-
-        r = make_rules(m);
-        if (r < 0) {
-                m->rules = old;
-                return r;
-        }
-
-        lane_set_rules(m->self, m->rules, &(DedupLimits) {});
-        point_rules_free(old);
-        return 0;
-}
-
 static bool same_server(const ConfigServer *a, const ConfigServer *b) {
         CONFIG_FOREACH_KEY(k, config_server_keys) {
                 _cleanup_(buffer_done) Buffer x = {}, y = {};
@@ -430,17 +415,22 @@ static bool same_delivery(const Config *a, const Config *b) {
 }
 
 int manager_set_config(Manager *m, const Config *config) {
+        PointRules *old_rules = TAKE(m->rules);
         const Config *old = m->config;
         int r;
 
         m->config = config;
-        r = replace_rules(m);
+        r = make_rules(m);
         if (r >= 0 && !same_delivery(old, config))
                 r = replace_delivery(m);
         if (r < 0) {
+                point_rules_free(m->rules);
+                m->rules = old_rules;
                 m->config = old;
                 return r;
         }
 
+        lane_set_rules(m->self, m->rules, &(DedupLimits) {});
+        point_rules_free(old_rules);
         return sd_event_source_set_enabled(m->self_timer, config->self_stats ? SD_EVENT_ON : SD_EVENT_OFF);
 }
