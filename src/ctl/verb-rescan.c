@@ -126,7 +126,8 @@ static int pass(Rescan *rs) {
         return r;
 }
 
-/* Whatever comes of the rest: tcollector-rescan.path starts this again for as long as something is in there. */
+/* Whatever comes of the rest: tcollector-rescan.path starts this again for as long as something is in there.
+ */
 static void take_stalled(Rescan *rs) {
         int r = rundir_take_stalled(&rs->dir, &rs->stalled);
 
