@@ -122,7 +122,9 @@ int feeds_census(const Feeds *f, Census *ret) {
 
         ret->totals = f->gone;
         for (size_t i = 0; i < f->n_feeds; i++) {
-                ret->rows[ret->n++] = census_row(f->feeds[i]);
+                /* beside one that leaves there may be another of its name: two rows would be one series */
+                if (!f->feeds[i]->leaving)
+                        ret->rows[ret->n++] = census_row(f->feeds[i]);
                 stats_add(&ret->totals, &f->feeds[i]->lane->stats);
         }
 
