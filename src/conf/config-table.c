@@ -43,7 +43,7 @@ const ConfigKey config_keys[] = {
         { "spool_dir", CONFIG_PATH, "/var/lib/tcollector/spool", NULL, NULL, offsetof(Config, spool_dir),
           "Where that is." },
         { "flush_timeout", CONFIG_SPAN, "10s", "0", "1d", offsetof(Config, flush_timeout),
-          "When the agent stops, how long delivery may stand still before the rest is left to the spool." },
+          "When the service stops, how long it goes on delivering before the rest is left to the spool." },
         { "self_stats", CONFIG_BOOL, "true", NULL, NULL, offsetof(Config, self_stats),
           "Report the agent's own counters as data points every minute." },
         {}
