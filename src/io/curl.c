@@ -250,10 +250,13 @@ int curl_job_new(CurlJob **ret, CurlGlue *g, CurlDone done, void *userdata) {
         if (!j->easy)
                 return -ENOMEM;
 
-        /* Without QUICK_EXIT, giving up a name whose server is silent waits for the resolver's thread. */
+        /* Without QUICK_EXIT, giving up a name whose server is silent waits for the resolver's thread. And
+         * libcurl would keep addresses for a minute, also of a server that has moved: connections live long,
+         * so the resolver is asked for each. */
         if (api->easy_setopt(j->easy, CURLOPT_PRIVATE, j) != CURLE_OK ||
             api->easy_setopt(j->easy, CURLOPT_ERRORBUFFER, j->error) != CURLE_OK ||
             api->easy_setopt(j->easy, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
+            api->easy_setopt(j->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L) != CURLE_OK ||
             api->easy_setopt(j->easy, CURLOPT_QUICK_EXIT, 1L) != CURLE_OK)
                 return -EIO;
 
