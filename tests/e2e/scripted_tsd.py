@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A database that takes put lines and does what a test tells it to: the counterpart of delivery."""
 import collections
+import fcntl
 import os
 import re
 import selectors
 import socket
 import struct
+import termios
 import threading
+import time
 
 from basics import DEADLINE, free_port
 
@@ -22,6 +25,8 @@ ANSWERS = {
     "never": b"",
 }
 
+DEAF_BYTES = 64 << 10  # the receive buffer of a server that is deaf from the beginning
+
 
 class _Connection:
     def __init__(self, sock, number):
@@ -29,6 +34,8 @@ class _Connection:
         self.number = number
         self.fragment = b""
         self.out = b""
+        self.late = []  # (when, what is to be said then)
+        self.deaf = self.halved = False
         self.n_bytes = 0
         self.n_lines = 0
         self.cut_at = None
@@ -54,6 +61,11 @@ class ScriptedTSD:
         self.n_cut = 0
         self.complained = collections.Counter()  # line -> how often it was refused
         self.complaint = None  # function of a line (bytes): the text to answer, None to store it
+        self.remark = None  # function of a line that is stored: what is said of it, in vain; None for nothing
+        self.delay = 0.0  # seconds before each answer to `version`
+        self.deaf = 0  # of so many connections nothing is ever read; their kernel takes what fits
+        self.closes = 0  # so many connections are closed right after accept
+        self.halves = 0  # so many answers are cut in the middle, and the connection with them
         self._cuts = None
         self._hanging = False
         self._listener = None
@@ -90,6 +102,13 @@ class ScriptedTSD:
 
     def n_open(self):
         return len(self._connections)
+
+    def unread(self):
+        """How many bytes the kernel holds for deaf connections."""
+        def count():
+            return sum(struct.unpack("i", fcntl.ioctl(c.sock, termios.FIONREAD, b"\0" * 4))[0]
+                       for c in self._connections if c.deaf)
+        return self._do(count)
 
     def stop(self):
         if not self._ended:
@@ -135,20 +154,35 @@ class ScriptedTSD:
 
     def _loop(self):
         while not self._ended:
-            for key, events in self._selector.select():
+            for key, events in self._selector.select(self._next_late()):
                 if key.fd == self._wake_read:
                     os.read(self._wake_read, 4096)
                 elif key.data is None:
                     self._accept()
                 elif key.data in self._connections:
                     self._serve(key.data, events)
+            self._say_late()
             while self._orders:
                 self._orders.popleft()()
+
+    def _next_late(self):
+        due = [c.late[0][0] for c in self._connections if c.late]
+        return max(0.0, min(due) - time.monotonic()) if due and not self._hanging else None
+
+    def _say_late(self):
+        if self._hanging:
+            return
+        for c in [c for c in self._connections if c.late and c.late[0][0] <= time.monotonic()]:
+            while c.late and c.late[0][0] <= time.monotonic():
+                c.out += c.late.pop(0)[1]
+            self._serve(c, selectors.EVENT_WRITE)
 
     def _listen(self):
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.deaf > 0:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DEAF_BYTES)
         listener.bind((self.host, self.port))
         listener.listen(16)
         listener.setblocking(False)
@@ -180,7 +214,8 @@ class ScriptedTSD:
             c.cut_at = c.n_bytes + self._cuts[1]()
 
     def _register(self, c):
-        self._selector.register(c.sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if c.out else 0), c)
+        if not c.deaf:
+            self._selector.register(c.sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if c.out else 0), c)
 
     def _accept(self):
         try:
@@ -189,13 +224,19 @@ class ScriptedTSD:
             return  # gone again
         sock.setblocking(False)
         self.n_connections += 1
+        if self.closes > 0:
+            self.closes -= 1
+            sock.close()
+            return
         c = _Connection(sock, self.n_connections)
+        c.deaf = self.deaf > 0
+        self.deaf -= c.deaf
         self._connections.add(c)
         self._plan_cut(c)
         self._register(c)
 
     def _drop(self, c, reset):
-        if not self._hanging:
+        if not self._hanging and not c.deaf:
             self._selector.unregister(c.sock)
         if reset:
             c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -234,7 +275,9 @@ class ScriptedTSD:
         c.n_bytes += len(data)
         self._take(c, data)
         self._write(c)
-        if cut:
+        if c.halved:
+            self._drop(c, reset=False)
+        elif cut:
             self.n_cut += 1
             self._drop(c, reset=self.n_cut % 2 == 0)
 
@@ -264,7 +307,22 @@ class ScriptedTSD:
             self._defect(c, "the first line of a connection, which makes some servers close it", b"version")
         if asked > 1:
             self._defect(c, "asked again before the answer", b"version")
-        c.out += ANSWERS[self.answer]
+        answer = ANSWERS[self.answer]
+        if c.halved:
+            return
+        if self.halves > 0:
+            self.halves -= 1
+            c.halved = True
+            answer = answer[:len(answer) // 4]
+        self._say(c, answer, self.delay)
+
+    def _say(self, c, text, delay=0.0):
+        """In order: not before what is still to be said."""
+        if delay > 0 or c.late:
+            due = time.monotonic() + delay
+            c.late.append((max(due, c.late[-1][0]) if c.late else due, text))
+        else:
+            c.out += text
 
     def _put(self, c, line):
         if len(line) + 1 > LINE_MAX:
@@ -276,6 +334,7 @@ class ScriptedTSD:
         text = self.complaint(body) if self.complaint else None
         if text is None:
             self.store[body] += 1
+            self._say(c, (self.remark(body) if self.remark else None) or b"")
             return
         self.complained[body] += 1
-        c.out += text + b"\n"
+        self._say(c, text + b"\n")
