@@ -129,18 +129,18 @@ static void make_spool(Manager *m) {
                 log_info("%" PRIu64 " points are in the spool", spool_lines(m->spool));
 }
 
-int service_on_sync(sd_event_source *e, uint64_t usec, void *userdata) {
+int service_on_sync(sd_event_source *s, uint64_t usec, void *userdata) {
         Manager *m = userdata;
         int r;
 
-        r = spool_sync(m->spool, clock_usec(CLOCK_MONOTONIC));
+        r = spool_sync(m->spool, USEC_INFINITY);
         if (r < 0)
                 log_debug("The spool could not be synced: %s", strerrordesc_np(-r));
         if (spool_is_empty(m->spool))
                 return 0;
 
-        (void) sd_event_source_set_time(e, usec + USEC_PER_SEC);
-        (void) sd_event_source_set_enabled(e, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_time(s, usec + USEC_PER_SEC);
+        (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
         return 0;
 }
 
@@ -152,6 +152,15 @@ static void say_spilling(Service *s, int r) {
         if (r > 0 && !s->spilling)
                 log_notice("Nothing is delivered and memory is full: points go to the spool on disk");
         s->spilling = r > 0 || (r == 0 && s->spilling);
+}
+
+/* Once it is due it stays so, however often something is spilled. */
+static void sync_in_a_second(sd_event_source *e) {
+        if (sd_event_source_get_enabled(e, NULL) > 0)
+                return;
+
+        (void) sd_event_source_set_time_relative(e, USEC_PER_SEC);
+        (void) sd_event_source_set_enabled(e, SD_EVENT_ONESHOT);
 }
 
 void service_spill(Manager *m) {
@@ -172,8 +181,7 @@ void service_spill(Manager *m) {
         say_spilling(s, r);
         if (r > 0) {
                 source_hub_resume(m->hub);
-                (void) sd_event_source_set_time_relative(s->sync, USEC_PER_SEC);
-                (void) sd_event_source_set_enabled(s->sync, SD_EVENT_ONESHOT);
+                sync_in_a_second(s->sync);
         }
 }
 
