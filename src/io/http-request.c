@@ -150,8 +150,7 @@ int http_request_set_up(Http *h, CurlGlue *glue, CurlDone done) {
         if (r >= 0)
                 r = set_user(h);
         if (r >= 0)
-                r = sender_server_set_options(h->link.server, q->job,
-                                              sender_config(h->link.sender)->connect_timeout);
+                r = sender_server_set_options(&h->link, q->job);
         return r;
 }
 

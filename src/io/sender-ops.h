@@ -12,6 +12,7 @@ typedef struct Link {
         Sender *sender;             /* borrowed */
         const char *url;            /* as people read it; borrowed */
         const SenderServer *server; /* borrowed */
+        bool retrying;              /* every server has failed since something was last proven */
         bool confirmed;             /* set by the protocol: its proof is the server's own answer */
         usec_t retry_after;         /* the same: the server wants to be left alone for so long */
 } Link;

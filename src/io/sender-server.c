@@ -68,7 +68,9 @@ static bool set_text(const CurlApi *api, CURL *easy, CURLoption option, const ch
         return !text || api->easy_setopt(easy, option, text) == CURLE_OK;
 }
 
-int sender_server_set_options(const SenderServer *server, CurlJob *job, usec_t connect_timeout) {
+int sender_server_set_options(const Link *link, CurlJob *job) {
+        usec_t connect_timeout = sender_config(link->sender)->connect_timeout;
+        const SenderServer *server = link->server;
         const CurlApi *api = curl_job_api(job);
         CURL *easy = curl_job_easy(job);
 
@@ -78,6 +80,9 @@ int sender_server_set_options(const SenderServer *server, CurlJob *job, usec_t c
             !set_text(api, easy, CURLOPT_SSLKEY, server->client_key) ||
             !set_text(api, easy, CURLOPT_PROXY, server->proxy ?: "") ||
             api->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) != CURLE_OK ||
+            /* libcurl before 8.4 spends all its time on the first address where that one drops what comes:
+             * once it has failed, another one is to be the first now and then. */
+            api->easy_setopt(easy, CURLOPT_DNS_SHUFFLE_ADDRESSES, (long) link->retrying) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) (connect_timeout / USEC_PER_MSEC)) !=
                     CURLE_OK)
                 return -EINVAL;

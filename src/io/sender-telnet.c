@@ -168,8 +168,7 @@ static int telnet_set_options(Telnet *t) {
             api->easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L) != CURLE_OK)
                 return -EINVAL;
 
-        return sender_server_set_options(t->link.server, t->job,
-                                         sender_config(t->link.sender)->connect_timeout);
+        return sender_server_set_options(&t->link, t->job);
 }
 
 static int add_timer(Telnet *t) {

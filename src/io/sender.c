@@ -95,7 +95,11 @@ static void sender_connect(Sender *s) {
                 return;
         }
 
-        *s->link = (Link) { .ops = server->ops, .sender = s, .url = server->url, .server = &server->server };
+        *s->link = (Link) { .ops = server->ops,
+                            .sender = s,
+                            .url = server->url,
+                            .server = &server->server,
+                            .retrying = s->backoff.failures > 0 };
         s->state = SENDER_CONNECTING;
         r = server->ops->start(s->link);
         if (r < 0)
