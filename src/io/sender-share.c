@@ -74,12 +74,11 @@ SenderShare *sender_share_free(SenderShare *h) {
 /* -- whose line -- */
 
 unsigned sender_share_of(Slice line, unsigned n) {
-        Slice metric, time, value;
+        Slice put, metric, time, value;
 
         if (line.n > 0 && line.p[line.n - 1] == '\n')
                 line.n--;
-        if (!slice_cut(&line, ' ', &metric) || !slice_cut(&line, ' ', &metric) ||
-            !slice_cut(&line, ' ', &time))
+        if (!slice_cut(&line, ' ', &put) || !slice_cut(&line, ' ', &metric) || !slice_cut(&line, ' ', &time))
                 return 0; /* no finished line */
         if (!slice_cut(&line, ' ', &value))
                 line.n = 0; /* no tags */

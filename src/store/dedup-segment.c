@@ -318,7 +318,12 @@ void table_fit(SlotTable *t) {
 size_t table_evict(SlotTable *t, int64_t before_ms, size_t n_slots, size_t *cursor) {
         size_t i = t->bits > 0 ? *cursor >> (CURSOR_BITS - t->bits) : 0, n = 0;
 
-        for (size_t looked = 0; t->directory && looked < n_slots;) {
+        if (!t->directory) {
+                *cursor = 0;
+                return 0;
+        }
+
+        for (size_t looked = 0; looked < n_slots;) {
                 Segment *g = row_first(t, &t->directory[i]);
                 size_t gone = segment_evict(t, g, before_ms);
 
