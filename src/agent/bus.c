@@ -10,6 +10,7 @@
 #include "agent/bus.h"
 #include "basic/log.h"
 #include "conf/instance.h"
+#include "conf/names.h"
 
 #define CALL_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
@@ -140,10 +141,10 @@ static int read_unit(sd_bus_message *m, const char **ret_name, const char **ret_
 static void tell(const Bus *b, const char *name, const char *state, bool retries) {
         Slice instance;
 
-        if (!retries && instance_from_unit(name, "tcollector-col@", ".service", &instance))
+        if (!retries && instance_from_unit(name, COLLECTOR_PREFIX, ".service", &instance))
                 b->ops->state(b->userdata, instance, state);
         if (retries && strcmp(state, "active") == 0 &&
-            instance_from_unit(name, "tcollector-col-retry@", ".timer", &instance))
+            instance_from_unit(name, RETRY_PREFIX, ".timer", &instance))
                 b->ops->state(b->userdata, instance, "retry");
 }
 
@@ -186,8 +187,8 @@ static void ask(Bus *b) {
                                            "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
                                            "ListUnitsByPatterns");
         if (r >= 0)
-                r = sd_bus_message_append(m, "asas", 0, 2, "tcollector-col@*.service",
-                                          "tcollector-col-retry@*.timer");
+                r = sd_bus_message_append(m, "asas", 0, 2, COLLECTOR_PREFIX "*.service",
+                                          RETRY_PREFIX "*.timer");
         if (r >= 0)
                 r = sd_bus_call_async(b->bus, &b->question, m, on_units, b, CALL_TIMEOUT_USEC);
         if (r < 0)

@@ -8,10 +8,6 @@
 
 #include "basic/buffer.h"
 
-#define BUS_NAME "org.opentsdb.Tcollector1"
-#define BUS_PATH "/org/opentsdb/Tcollector1"
-#define BUS_INTERFACE "org.opentsdb.Tcollector1.Manager"
-
 typedef struct Bus Bus;
 
 /* What the owner does; each is called from the loop. */

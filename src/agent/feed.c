@@ -45,24 +45,16 @@ static const SourceOps ops = { .lines = on_lines, .too_long = on_too_long, .take
 
 /* -- what it is made of -- */
 
-static DedupLimits limits_of(const Config *c, const ConfigCollector *own) {
-        return (DedupLimits) {
-                .interval_ms = (int64_t) (c->dedup_interval / USEC_PER_MSEC),
-                .only_zero = c->dedup_only_zero,
-                .max_series = own && own->max_series > 0 ? own->max_series : c->max_series,
-        };
-}
-
 DedupLimits feed_limits(const Feed *f) {
         const Config *c = f->context->config;
 
-        return limits_of(c, config_collector(c, f->name));
+        return lane_limits(c, config_collector(c, f->name));
 }
 
 int feed_update(Feed *f, const RosterEntry *entry) {
         const Config *c = f->context->config;
         const ConfigCollector *own = entry ? entry->settings : config_collector(c, f->name);
-        DedupLimits limits = limits_of(c, own);
+        DedupLimits limits = lane_limits(c, own);
         PointRules *rules;
         int r;
 
@@ -101,7 +93,7 @@ static void resume(Feed *f) {
 
 int feed_new(Feed **ret, const FeedContext *context, const char *instance, int fd, usec_t now) {
         _cleanup_(feed_freep) Feed *f = calloc(1, sizeof(*f));
-        DedupLimits limits = limits_of(context->config, NULL);
+        DedupLimits limits = lane_limits(context->config, NULL);
         struct stat st;
         int r;
 

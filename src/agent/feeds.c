@@ -13,6 +13,7 @@
 #include "basic/clock.h"
 #include "basic/log.h"
 #include "conf/instance.h"
+#include "conf/names.h"
 #include "io/usage.h"
 
 #define FEEDS_MAX 4000u /* systemd keeps FileDescriptorStoreMax=4096 descriptors for us */
@@ -71,8 +72,8 @@ static int add(Feeds *f, const char *instance, int fd) {
                 return r;
 
         if (f->siblings &&
-            asprintf(&feed->cgroup, "%s/tcollector-collectors.slice/tcollector-col@%s.service", f->siblings,
-                     instance) < 0)
+            asprintf(&feed->cgroup, "%s/tcollector-collectors.slice/" COLLECTOR_PREFIX "%s.service",
+                     f->siblings, instance) < 0)
                 return -ENOMEM;
 
         remember(f, feed);

@@ -57,7 +57,8 @@ int manager_set_config(Manager *m, const Config *config);
 int manager_with_report(const Manager *m, int (*make)(const Report *r, Buffer *out), Buffer *out);
 void manager_log_counters(const Manager *m); /* LOG_DEBUG */
 
-/* A timer on CLOCK_MONOTONIC, to a second. Logs what fails; -errno. */
+/* A timer on CLOCK_MONOTONIC, to a second, that is on: each of its turns sets it anew. Logs what fails;
+ * -errno. */
 int manager_add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
                       const char *description);
 

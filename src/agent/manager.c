@@ -169,12 +169,7 @@ static int make_runner(Manager *m, const DedupLimits *dedup) {
 }
 
 static int make_lanes(Manager *m) {
-        const Config *c = m->config;
-        DedupLimits dedup = {
-                .interval_ms = (int64_t) (c->dedup_interval / USEC_PER_MSEC),
-                .only_zero = c->dedup_only_zero,
-                .max_series = c->max_series,
-        };
+        DedupLimits dedup = lane_limits(m->config, NULL);
         int r;
 
         r = lane_new(&m->self, "tcollector", m->ring, m->rules, &(DedupLimits) {});
@@ -206,7 +201,7 @@ int manager_add_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_t
                 return log_error_errno(r, "Failed to add the %s timer: %m", description);
 
         (void) sd_event_source_set_description(*ret, description);
-        return 0;
+        return sd_event_source_set_enabled(*ret, SD_EVENT_ON);
 }
 
 static int add_timers(Manager *m) {

@@ -347,17 +347,11 @@ static const char *last_value(const Given *given, size_t n, OptionEffect effect)
 }
 
 static int read_files(Parse *p, const char *etc, const char *named) {
-        _cleanup_(freep) char *file = NULL, *drop_ins = NULL;
         _cleanup_(buffer_done) Buffer why = {};
         int r;
 
-        if (asprintf(&file, "%s/tcollector.conf", etc) < 0 || asprintf(&drop_ins, "%s/conf.d", etc) < 0)
-                return options_refuse_oom();
-
-        if (named)
-                r = config_load(&p->options.config, named, NULL, &why);
-        else
-                r = config_load(&p->options.config, access(file, F_OK) == 0 ? file : NULL, drop_ins, &why);
+        r = named ? config_load(&p->options.config, named, NULL, &why) :
+                    config_load_folder(&p->options.config, etc, &why);
         if (r == -ENOMEM)
                 return options_refuse_oom();
         if (r < 0) /* a bad file is no wrong usage */

@@ -24,6 +24,14 @@ typedef struct Parsed {
         DedupKey key;
 } Parsed;
 
+DedupLimits lane_limits(const Config *c, const ConfigCollector *own) {
+        return (DedupLimits) {
+                .interval_ms = (int64_t) (c->dedup_interval / USEC_PER_MSEC),
+                .only_zero = c->dedup_only_zero,
+                .max_series = own && own->max_series > 0 ? own->max_series : c->max_series,
+        };
+}
+
 int lane_new(Lane **ret, const char *name, Ring *ring, const PointRules *rules, const DedupLimits *limits) {
         _cleanup_(lane_freep) Lane *l = calloc(1, sizeof(*l));
         int r;

@@ -7,6 +7,7 @@
  * periodic collector is deduplicated from run to run. */
 
 #include "basic/ratelimit.h"
+#include "conf/config.h"
 #include "point/point.h"
 #include "store/dedup.h"
 #include "store/ring.h"
@@ -23,6 +24,9 @@ typedef struct Lane {
         uint64_t cpu_usec; /* used by the collector's runs that are over, microseconds */
         RateLimit log_limit;
 } Lane;
+
+/* What the configuration says of a collector's series. `own`: its settings; NULL: the agent's. */
+DedupLimits lane_limits(const Config *c, const ConfigCollector *own);
 
 /* `ring` and `rules` are borrowed for the lane's life. -ENOMEM. */
 int lane_new(Lane **ret, const char *name, Ring *ring, const PointRules *rules, const DedupLimits *limits);

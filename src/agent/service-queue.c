@@ -216,15 +216,6 @@ int service_open_queue(Manager *m) {
 static void ignore(void *userdata _unused_, const char *what _unused_) {
 }
 
-static int load_what_is_good(const char *etc, Config **ret) {
-        _cleanup_(freep) char *file = NULL, *drop_ins = NULL;
-
-        if (asprintf(&file, "%s/tcollector.conf", etc) < 0 || asprintf(&drop_ins, "%s/conf.d", etc) < 0)
-                return -ENOMEM;
-
-        return config_load_what_is_good(ret, file, drop_ins, ignore, NULL);
-}
-
 static int rescue(Ring *ring, const Config *config) {
         _cleanup_(spool_freep) Spool *spool = NULL;
         _cleanup_(queue_freep) Queue *queue = NULL;
@@ -257,7 +248,7 @@ void service_rescue(const char *etc) {
         else if (ring_lines_queued(ring) == 0)
                 return;
         if (r >= 0)
-                r = load_what_is_good(etc, &config);
+                r = config_load_what_is_good_in(&config, etc, ignore, NULL);
         if (r >= 0)
                 r = rescue(ring, config);
 

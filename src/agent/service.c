@@ -9,22 +9,17 @@
 
 #include <systemd/sd-daemon.h>
 
-#include <config.h>
-
 #include "agent/agent-tags.h"
 #include "agent/service-internal.h"
 #include "basic/clock.h"
 #include "basic/log.h"
+#include "conf/names.h"
 
 /* Between looks at what sends no event: soon after the start, when people look too, then ever less often. */
 #define LOOK_MIN_USEC USEC_PER_SEC
 #define LOOK_MAX_USEC (10 * USEC_PER_SEC)
 #define SETTLE_USEC (10 * USEC_PER_SEC) /* for systemd to store what it was sent */
 #define LEAVE_USEC (60 * USEC_PER_SEC)  /* to read what is left, and to write it to the disk */
-
-#define FIFO_DIR RUNDIR "/col"
-#define STALLED_DIR RUNDIR "/stalled"
-#define RESTARTING RUNDIR "/restarting"
 
 int service_new(Manager *m) {
         int r;
@@ -140,13 +135,10 @@ static int on_watchdog(sd_event_source *e, uint64_t usec, void *userdata) {
 static bool is_refused_still(Manager *m) {
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_(buffer_done) Buffer why = {};
-        _cleanup_(freep) char *file = NULL;
         Service *s = m->service;
         bool same;
 
-        if (asprintf(&file, "%s/tcollector.conf", m->options->etc) < 0)
-                return false;
-        if (config_load(&config, access(file, F_OK) == 0 ? file : NULL, s->conf_d, &why) >= 0) {
+        if (config_load_folder(&config, m->options->etc, &why) >= 0) {
                 buffer_done(&s->refused);
                 return false;
         }
@@ -214,22 +206,10 @@ static int open_feeds(Manager *m) {
                                                  .handover = s->handover,
                                                  .config = m->config,
                                          },
-                                 .dir = FIFO_DIR,
-                                 .stalled_dir = STALLED_DIR,
+                                 .dir = RUNDIR "/" RUN_FIFOS,
+                                 .stalled_dir = RUNDIR "/" RUN_STALLED,
                                  .recall = recall,
                          });
-}
-
-/* A timer that is set anew by each of its turns. */
-static int add_lasting_timer(Manager *m, sd_event_source **ret, usec_t usec, sd_event_time_handler_t handler,
-                             const char *description) {
-        int r;
-
-        r = manager_add_timer(m, ret, usec, handler, description);
-        if (r < 0)
-                return r;
-
-        return sd_event_source_set_enabled(*ret, SD_EVENT_ON);
 }
 
 static int add_timers(Manager *m) {
@@ -237,7 +217,7 @@ static int add_timers(Manager *m) {
         uint64_t timeout = 0;
         int r;
 
-        r = add_lasting_timer(m, &s->look, LOOK_MIN_USEC, on_look, "look");
+        r = manager_add_timer(m, &s->look, LOOK_MIN_USEC, on_look, "look");
         if (r >= 0)
                 r = manager_add_timer(m, &s->sync, USEC_PER_SEC, service_on_sync, "spool-sync");
         if (r < 0)
@@ -247,7 +227,7 @@ static int add_timers(Manager *m) {
         if (sd_watchdog_enabled(false, &timeout) <= 0)
                 return 0;
 
-        return add_lasting_timer(m, &s->watchdog, timeout / 4, on_watchdog, "watchdog");
+        return manager_add_timer(m, &s->watchdog, timeout / 4, on_watchdog, "watchdog");
 }
 
 int service_start(Manager *m) {
@@ -354,7 +334,7 @@ void service_log_counters(const Manager *m) {
 /* -- the end -- */
 
 bool service_returns(Manager *m _unused_) {
-        return access(RESTARTING, F_OK) == 0;
+        return access(RUNDIR "/" RUN_RESTARTING, F_OK) == 0;
 }
 
 /* systemd is not to end it before it gives up by itself: what is queued then would be lost. */

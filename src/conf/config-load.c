@@ -93,6 +93,32 @@ int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *
         return 0;
 }
 
+/* The configuration's files below a folder. */
+typedef struct Places {
+        char *file, *drop_ins;
+} Places;
+
+static void places_done(Places *p) {
+        free(p->file);
+        free(p->drop_ins);
+}
+
+static int find_places(const char *etc, Places *ret) {
+        if (asprintf(&ret->file, "%s/tcollector.conf", etc) < 0)
+                ret->file = NULL;
+        if (asprintf(&ret->drop_ins, "%s/conf.d", etc) < 0)
+                ret->drop_ins = NULL;
+
+        return ret->file && ret->drop_ins ? 0 : -ENOMEM;
+}
+
+int config_load_folder(Config **ret, const char *etc, Buffer *why) {
+        _cleanup_(places_done) Places p = {};
+        int r = find_places(etc, &p);
+
+        return r < 0 ? r : config_load(ret, access(p.file, F_OK) == 0 ? p.file : NULL, p.drop_ins, why);
+}
+
 /* -- what is good of them -- */
 
 typedef struct Broken {
@@ -179,4 +205,11 @@ int config_load_what_is_good(Config **ret, const char *file, const char *dropin_
         c->n_broken = TAKE(broken.n);
         *ret = TAKE(c);
         return 0;
+}
+
+int config_load_what_is_good_in(Config **ret, const char *etc, ConfigComplaint complain, void *userdata) {
+        _cleanup_(places_done) Places p = {};
+        int r = find_places(etc, &p);
+
+        return r < 0 ? r : config_load_what_is_good(ret, p.file, p.drop_ins, complain, userdata);
 }

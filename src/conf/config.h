@@ -103,6 +103,9 @@ int config_read_text(Config *c, Slice text, const char *path, Buffer *why);
  * config_check(), with the cause in `why`. */
 int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *why);
 
+/* The same of a folder such as /etc/tcollector: tcollector.conf, which need not exist here, and conf.d. */
+int config_load_folder(Config **ret, const char *etc, Buffer *why);
+
 /* The same for a program that goes on without what is broken, and `file` need not exist: a file that cannot
  * be used is told to `complain` ("FILE:LINE: cause") and leaves nothing behind, but the collectors it is
  * about (it names them in a section's title, or is called as one of them) are not enabled, as nobody knows
@@ -110,6 +113,7 @@ int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *
 typedef void (*ConfigComplaint)(void *userdata, const char *what);
 int config_load_what_is_good(Config **ret, const char *file, const char *dropin_dir,
                              ConfigComplaint complain, void *userdata);
+int config_load_what_is_good_in(Config **ret, const char *etc, ConfigComplaint complain, void *userdata);
 
 /* The section about the collector of that name, or the defaults; borrowed. */
 const ConfigCollector *config_collector(const Config *c, const char *name);

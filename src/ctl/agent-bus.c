@@ -6,11 +6,9 @@
 #include <systemd/sd-bus.h>
 
 #include "basic/clock.h"
+#include "conf/names.h"
 #include "ctl/agent-bus.h"
 
-#define NAME "org.opentsdb.Tcollector1"
-#define PATH "/org/opentsdb/Tcollector1"
-#define INTERFACE "org.opentsdb.Tcollector1.Manager"
 #define TIMEOUT (5 * USEC_PER_SEC)
 
 static int wait_for_hello(sd_bus *bus, usec_t deadline) {
@@ -51,7 +49,7 @@ static int open_bus(usec_t deadline, sd_bus **ret) {
 
 static int new_call(sd_bus *bus, const char *member, sd_bus_message **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        int r = sd_bus_message_new_method_call(bus, &m, NAME, PATH, INTERFACE, member);
+        int r = sd_bus_message_new_method_call(bus, &m, BUS_NAME, BUS_PATH, BUS_INTERFACE, member);
 
         if (r >= 0)
                 r = sd_bus_message_set_auto_start(m, false);

@@ -15,6 +15,7 @@
 #include "basic/clock.h"
 #include "basic/file.h"
 #include "conf/instance.h"
+#include "conf/names.h"
 #include "ctl/rundir.h"
 
 #define FIFO_MODE 0642 /* other's: a script's `> /dev/stdout` reopens it as the collector's user */
@@ -82,10 +83,10 @@ int rundir_open(RunDir *ret, const char *path, const RunOwners *owners) {
         d.fd = open_folder(AT_FDCWD, path, owners->root, owners->root_group, 0755);
         if (d.fd < 0)
                 return d.fd;
-        d.col = open_inner(&d, "col", owners->root, owners->agent_group, 0750);
+        d.col = open_inner(&d, RUN_FIFOS, owners->root, owners->agent_group, 0750);
         if (d.col < 0)
                 return d.col;
-        stalled = open_inner(&d, "stalled", owners->agent, owners->agent_group, 0700);
+        stalled = open_inner(&d, RUN_STALLED, owners->agent, owners->agent_group, 0700);
         if (stalled < 0)
                 return stalled;
 
@@ -232,7 +233,7 @@ static int take_one(int dir_fd, const char *name, void *userdata) {
 
 int rundir_take_stalled(RunDir *d, Names *ret) {
         _cleanup_(close_fdp) int fd =
-                openat(d->fd, "stalled", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                openat(d->fd, RUN_STALLED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_(names_done) Names names = {};
         int r;
 

@@ -6,9 +6,7 @@
  * `journalctl -u tcollector-col@NAME` shows it. */
 
 #include "basic/log.h"
-
-#define COLLECTOR_PREFIX "tcollector-col@"
-#define RETRY_PREFIX "tcollector-col-retry@"
+#include "conf/names.h"
 
 void say_init(void); /* from now on log lines are ours */
 

@@ -36,8 +36,7 @@ int scan_make(Complaints *complaints, Scan *ret) {
                 return r;
         s.is_blind = r > 0;
 
-        r = config_load_what_is_good(&s.config, CONFIG_FILE, CONFIG_DROP_INS, complain_of_config,
-                                     complaints);
+        r = config_load_what_is_good_in(&s.config, CONFIG_FOLDER, complain_of_config, complaints);
         if (r < 0)
                 return r;
         r = roster_read(s.config, complain_of_path, complaints, &s.roster);

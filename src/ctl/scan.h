@@ -9,8 +9,8 @@
 #include "conf/unit-files.h"
 #include "ctl/complaints.h"
 
-#define CONFIG_FILE SYSCONFDIR "/tcollector/tcollector.conf"
-#define CONFIG_DROP_INS SYSCONFDIR "/tcollector/conf.d"
+#define CONFIG_FOLDER SYSCONFDIR "/tcollector"
+#define CONFIG_FILE CONFIG_FOLDER "/tcollector.conf"
 
 typedef struct Scan {
         Config *config;

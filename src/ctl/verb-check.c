@@ -39,8 +39,7 @@ static int load(const VerbArgs *args, Config **ret) {
         if (args->n_operands > 0)
                 r = load_files(args->operands, ret, &why);
         else
-                r = config_load(ret, access(CONFIG_FILE, F_OK) == 0 ? CONFIG_FILE : NULL, CONFIG_DROP_INS,
-                                &why);
+                r = config_load_folder(ret, CONFIG_FOLDER, &why);
         if (r < 0)
                 say_fault(LOG_ERR, why.data ?: strerrordesc_np(-r));
 

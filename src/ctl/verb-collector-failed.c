@@ -86,8 +86,7 @@ static const char *retry_span(const char *instance, char buf[static SPAN_MAX]) {
         _cleanup_(freep) char *name = NULL;
 
         if (instance_to_name(slice_from_string(instance), &name) < 0 ||
-            config_load_what_is_good(&config, CONFIG_FILE, CONFIG_DROP_INS, complain_of_config,
-                                     &complaints) < 0)
+            config_load_what_is_good_in(&config, CONFIG_FOLDER, complain_of_config, &complaints) < 0)
                 return "some time";
 
         return span_format(buf, config_collector(config, name)->retry);

@@ -5,6 +5,7 @@
  * been planned is not among it; rescan finds that it is not known, and starts it. */
 
 #include "basic/log.h"
+#include "conf/names.h"
 #include "ctl/generated.h"
 #include "ctl/say.h"
 #include "ctl/states.h"
@@ -73,7 +74,7 @@ int verb_prepare(const VerbArgs *args _unused_) {
         if (workplace_open(&d) < 0)
                 return EXIT_FAILURE;
 
-        r = rundir_remove(&d, "restarting");
+        r = rundir_remove(&d, RUN_RESTARTING);
         if (r >= 0)
                 r = scan_make(&complaints, &scan);
         if (r >= 0) {

@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <config.h>
-
 #include "basic/log.h"
+#include "conf/names.h"
 #include "ctl/rundir.h"
 #include "ctl/states.h"
 #include "ctl/stop.h"
@@ -27,10 +26,10 @@ static int open_systemd(Systemd **ret) {
 
 /* Told to the agent by a file, as it has no connection to systemd to ask on. */
 static void note_restart(void) {
-        FILE *f = fopen(RUNDIR "/restarting", "we");
+        FILE *f = fopen(RUNDIR "/" RUN_RESTARTING, "we");
 
         if (!f || fclose(f) != 0)
-                (void) log_warning_errno(errno, "Failed to make " RUNDIR "/restarting: %m");
+                (void) log_warning_errno(errno, "Failed to make " RUNDIR "/" RUN_RESTARTING ": %m");
 }
 
 int verb_stopping(const VerbArgs *args _unused_) {

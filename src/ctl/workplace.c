@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include "basic/log.h"
+#include "conf/names.h"
 #include "ctl/workplace.h"
 
 #define AGENT_USER "tcollector"
@@ -49,11 +50,12 @@ void workplace_make_fifos(RunDir *d, const Scan *scan, Complaints *complaints) {
 
                 r = rundir_make_fifo(d, instance);
                 if (r < 0)
-                        complain(complaints, RUNDIR "/col/%s: %s", instance, strerrordesc_np(-r));
+                        complain(complaints, RUNDIR "/" RUN_FIFOS "/%s: %s", instance, strerrordesc_np(-r));
         }
 
         r = scan->is_blind ? 0 : rundir_sweep(d, is_wanted, (void *) (uintptr_t) &scan->roster);
         if (r < 0)
-                complain(complaints, RUNDIR "/col: what does not belong there cannot be removed: %s",
+                complain(complaints,
+                         RUNDIR "/" RUN_FIFOS ": what does not belong there cannot be removed: %s",
                          strerrordesc_np(-r));
 }

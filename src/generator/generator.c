@@ -90,15 +90,11 @@ static int write_all(int dir_fd, const UnitFiles *u) {
 }
 
 static int make_all(const char *etc, const char *host, UnitFiles *ret) {
-        _cleanup_(freep) char *file = NULL, *drop_ins = NULL;
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_(roster_done) Roster roster = {};
         int r;
 
-        if (asprintf(&file, "%s/tcollector.conf", etc) < 0 || asprintf(&drop_ins, "%s/conf.d", etc) < 0)
-                return -ENOMEM;
-
-        r = config_load_what_is_good(&config, file, drop_ins, on_bad_file, NULL);
+        r = config_load_what_is_good_in(&config, etc, on_bad_file, NULL);
         if (r >= 0)
                 r = roster_read(config, on_bad_collector, NULL, &roster);
 

@@ -6,7 +6,7 @@
 #include "conf/config-table.h"
 #include "conf/config-url.h"
 #include "conf/text.h"
-#include "unit/tap.h"
+#include "unit/config-rows.h"
 
 #define S(line) "        " line "\n"
 #define LIMITS S("memory_max = \"256M\"") S("cpu_quota = 0") S("tasks_max = 64") "}\n"
@@ -187,16 +187,8 @@ static void test_good(void **state _unused_) {
 }
 
 static void test_bad(void **state _unused_) {
-        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
-                _cleanup_(config_freep) Config *c = NULL;
-                _cleanup_(buffer_done) Buffer why = {};
-
-                assert_int_equal(config_new(&c), 0);
-                if (config_read_text(c, guarded(bad[i].text), "f", &why) != -EINVAL)
-                        fail_msg("%s: taken", bad[i].text);
-                if (!why.data || strcmp(why.data, bad[i].why) != 0)
-                        fail_msg("%s: \"%s\"", bad[i].text, why.data);
-        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_refused(bad[i].text, bad[i].text, bad[i].why);
 }
 
 static void test_collector(void **state _unused_) {

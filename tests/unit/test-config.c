@@ -8,7 +8,7 @@
 #include "basic/file.h"
 #include "conf/config-table.h"
 #include "conf/hostport.h"
-#include "unit/tap.h"
+#include "unit/config-rows.h"
 
 /* A file and the one line of the dump it must have made, or the fault it must be refused for. */
 static const struct {
@@ -160,16 +160,8 @@ static void test_good(void **state _unused_) {
 }
 
 static void test_bad(void **state _unused_) {
-        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
-                _cleanup_(config_freep) Config *c = NULL;
-                _cleanup_(buffer_done) Buffer why = {};
-
-                assert_int_equal(config_new(&c), 0);
-                if (config_read_text(c, guarded(bad[i].text), "f", &why) != -EINVAL)
-                        fail_msg("%s: taken", bad[i].name);
-                if (!why.data || strcmp(why.data, bad[i].why) != 0)
-                        fail_msg("%s: \"%s\"", bad[i].name, why.data);
-        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_refused(bad[i].name, bad[i].text, bad[i].why);
 }
 
 static void test_nul(void **state _unused_) {
