@@ -30,6 +30,8 @@ int stop_collectors(Systemd *s) {
         static const char *const timers[] = { COLLECTOR_PREFIX "*.timer", RETRY_PREFIX "*.timer", NULL };
         static const char *const services[] = { COLLECTOR_PREFIX "*.service", NULL };
         static const char *const *const patterns[] = { timers, services };
+        /* the last that could start the agent, then what all of them are part of */
+        static const char *const others[] = { "tcollector-wanted.service", TARGET };
         int r = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(patterns); i++) {
@@ -45,9 +47,12 @@ int stop_collectors(Systemd *s) {
                         r = k;
         }
 
-        if (r == 0)
-                return stop(s, TARGET);
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                int k = stop(s, others[i]);
 
-        (void) stop(s, TARGET); /* as much as can be */
-        return r;
+                if (k < 0 && r == 0)
+                        r = k;
+        }
+
+        return r; /* the first; as much as can be is stopped */
 }

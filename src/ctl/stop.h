@@ -3,6 +3,6 @@
 
 #include "io/systemd.h"
 
-/* Has everything stopped that the agent reads: the target, timers, then collectors. Does not wait. What
+/* Has everything stopped that the agent reads: timers, collectors, then the target. Does not wait. What
  * cannot be stopped is logged. 0, or the first -errno. */
 int stop_collectors(Systemd *s);

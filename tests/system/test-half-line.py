@@ -29,7 +29,8 @@ class HalfLine(installed.TestCase):
         numbers = installed.Numbers()
         self.tsd(store=numbers)
         self.addCleanup(self.machine.run, ["systemctl", "stop", "tcollector"])
-        self.machine.systemctl("start", UNIT)
+        # Without waiting: one that is killed at once may count as not started.
+        self.machine.systemctl("start", "--no-block", UNIT)
         counter = self.machine.path("/dev/shm/tcollector-test-torn")
 
         def runs():

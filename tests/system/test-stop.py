@@ -76,6 +76,19 @@ class Stop(installed.TestCase):
             self.machine.let_pass(1.5)
             self.assert_nothing_runs()
 
+    def test_beside_one_that_is_started_again_at_once(self):
+        """A collector that systemd is just starting again, here at nearly any moment, wants the agent."""
+        self.tsd()
+        unit = self.machine.add_collector("hasty", 0, TICK)
+        self.machine.drop_in(unit, "[Service]\nRestart=always\nRestartSec=0\n")
+        for _ in range(TIMES):
+            self.start()
+            self.wait_until(lambda: int(self.machine.show(unit, "NRestarts")) > 10, "it to have been started again")
+            self.machine.systemctl("stop", "tcollector")
+            self.assert_nothing_runs()
+            self.machine.let_pass(0.5)
+            self.assert_nothing_runs()
+
 
 if __name__ == "__main__":
     installed.main()
