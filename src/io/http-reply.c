@@ -4,14 +4,18 @@
  * "error":"..."}]}, and has stored all others; {"error":{"code":400,"message":"..."}} is about the whole. It
  * refuses what it takes for too large with a page of HTML. Others answer 204, or 400 and a line of text.
  *
- * A store that is away is told of point by point as well; such a point is not bad. */
+ * A store that is away is told of point by point as well; such a point is not bad.
+ *
+ * A list that does not account for every point sent is not OpenTSDB's: gateways have "errors", too, and
+ * have stored nothing. */
 
 #include "io/http-reply.h"
 #include "io/http-json.h"
 
 static const Slice put_off[] = {
-        SLICE("Storage exception"), SLICE("Write timedout"),    SLICE("Please throttle"),
-        SLICE("Throttling"),        SLICE("Request timed out"),
+        SLICE("Storage exception"),    SLICE("Write timedout"),    SLICE("Please throttle"),
+        SLICE("Throttling"),           SLICE("Request timed out"), SLICE("Timeout exception"),
+        SLICE("Unexpected exception"), /* whatever the store threw */
 };
 
 static const struct {
@@ -86,11 +90,33 @@ bool http_complaint(Slice *errors, Slice *ret_point, Slice *ret_error) {
         return true;
 }
 
-/* The reply has a list of errors: is it about bad points, or about a store that is away? */
-static HttpVerdict judge_errors(const HttpReply *reply, Slice object, HttpSaid *ret) {
-        Slice rest = ret->errors, point, error, failed;
+typedef struct Counts {
+        uint64_t success, failed, timeouts;
+} Counts;
+
+static bool get_count(Slice object, Slice key, uint64_t *ret) {
+        Slice value;
+
+        return json_get(object, key, &value) && slice_to_uint64(value, ret);
+}
+
+/* false: they are not all there. */
+static bool read_counts(Slice object, Counts *ret) {
+        *ret = (Counts) {};
+        (void) get_count(object, SLICE("timeouts"), &ret->timeouts);
+        return get_count(object, SLICE("success"), &ret->success) &&
+               get_count(object, SLICE("failed"), &ret->failed);
+}
+
+static bool counts_are(const Counts *c, size_t n_sent) {
+        return c->success <= n_sent && c->failed <= n_sent && c->timeouts <= n_sent &&
+               c->success + c->failed + c->timeouts == n_sent;
+}
+
+/* The reply accounts for every point: is it about bad points, or about a store that is away? */
+static HttpVerdict judge_errors(const HttpReply *reply, const Counts *counts, HttpSaid *ret) {
+        Slice rest = ret->errors, point, error;
         size_t n_put_off = 0;
-        uint64_t n_failed;
 
         while (http_complaint(&rest, &point, &error)) {
                 ret->n_errors++;
@@ -100,8 +126,7 @@ static HttpVerdict judge_errors(const HttpReply *reply, Slice object, HttpSaid *
                 }
         }
 
-        if (json_get(object, SLICE("failed"), &failed) && slice_to_uint64(failed, &n_failed))
-                ret->n_errors = MAX(ret->n_errors, (size_t) n_failed); /* the list may be shortened */
+        ret->n_errors = MAX(ret->n_errors, (size_t) counts->failed); /* the list may be shortened */
         ret->n_errors = MIN(ret->n_errors, reply->n_sent);
         if (n_put_off == 0)
                 return HTTP_TAKEN;
@@ -143,32 +168,52 @@ static Slice find_text(Slice object, Slice body) {
         return slice_cut(&body, '\n', &line) ? slice_strip(line) : body;
 }
 
+/* It is good by its status. Is it that of a database which has everything? */
+static HttpVerdict judge_good(const HttpReply *reply, Slice object, Slice body) {
+        Slice errors = {}, error;
+        Counts counts;
+
+        if (reply->cut)
+                return HTTP_REFUSED; /* too much was said to be read: to less, less is said */
+        if (body.n > 0 && body.p[0] == '<')
+                return HTTP_UNWELCOME; /* a page: that is something else */
+        if (body.n > 0 && body.p[0] == '{' && object.n == 0)
+                return HTTP_UNAVAILABLE; /* half of an answer */
+        if (json_get(object, SLICE("error"), &error))
+                return HTTP_UNAVAILABLE;
+        if (read_counts(object, &counts))
+                return counts_are(&counts, reply->n_sent) ? HTTP_TAKEN : HTTP_REFUSED;
+
+        return json_get(object, SLICE("errors"), &errors) && !slice_equal(errors, SLICE("[]")) ?
+                       HTTP_REFUSED :
+                       HTTP_TAKEN;
+}
+
 HttpVerdict http_reply_judge(const HttpReply *reply, HttpSaid *ret) {
         Slice body = slice_strip(reply->body), rest = body, object = {};
         bool is_good = reply->status >= 200 && reply->status < 300;
+        Counts counts;
 
         *ret = (HttpSaid) {};
         if (!json_value(&rest, &object) || object.p[0] != '{')
                 object = (Slice) {};
 
         if ((is_good || reply->status == 400) && json_get(object, SLICE("errors"), &ret->errors) &&
-            ret->errors.p[0] == '[') {
-                HttpVerdict verdict = judge_errors(reply, object, ret);
+            ret->errors.p[0] == '[' && read_counts(object, &counts) && counts_are(&counts, reply->n_sent)) {
+                HttpVerdict verdict = judge_errors(reply, &counts, ret);
 
                 if (is_good || ret->n_errors > 0)
                         return verdict;
         }
 
+        ret->errors = (Slice) {};
         ret->text = find_text(object, body);
+        if (is_good)
+                return judge_good(reply, object, body);
         if (reply->status == 415 && reply->gzip)
                 return HTTP_NO_GZIP;
-        if (!is_good)
-                return judge_status(reply->status);
-        if (reply->cut)
-                return HTTP_REFUSED; /* too much was said to be read: to less, less is said */
 
-        /* A page for a good answer: that is something else than a database. */
-        return body.n > 0 && body.p[0] == '<' ? HTTP_UNWELCOME : HTTP_TAKEN;
+        return judge_status(reply->status);
 }
 
 bool http_reply_is_alive(unsigned status, Slice body) {

@@ -8,7 +8,9 @@
 
 #define DP "{\"metric\":\"m\",\"timestamp\":1,\"value\":\"x\",\"tags\":{\"a\":\"b\"}}"
 #define ENTRY(error) "{\"datapoint\":" DP ",\"error\":\"" error "\"}"
-#define DETAILS(list) "{\"success\":1,\"failed\":1,\"errors\":[" list "]}"
+#define SENT 10 /* points, unless a test says otherwise */
+#define COUNTS(success, failed) "\"success\":" #success ",\"failed\":" #failed
+#define DETAILS(success, failed, list) "{" COUNTS(success, failed) ",\"errors\":[" list "]}"
 #define DEEP "[[[[[[[["
 
 /* -- values -- */
@@ -105,22 +107,39 @@ static const struct {
         const char *text;
 } replies[] = {
         { "nothing to say", 204, "", HTTP_TAKEN, 0, "" },
-        { "all stored", 200, "{\"success\":2,\"failed\":0,\"errors\":[]}", HTTP_TAKEN, 0, "" },
+        { "all stored", 200, DETAILS(10, 0, ""), HTTP_TAKEN, 0, "" },
         { "accepted", 202, "ok", HTTP_TAKEN, 0, "ok" },
-        { "one bad", 400, DETAILS(ENTRY("no number")), HTTP_TAKEN, 1, "" },
-        { "two bad", 400, " " DETAILS(ENTRY("a") "," ENTRY("b")) "\r\n", HTTP_TAKEN, 2, "" },
-        { "bad though good", 200, DETAILS(ENTRY("no number")), HTTP_TAKEN, 1, "" },
-        { "the list is shortened", 400, "{\"failed\":7,\"errors\":[" ENTRY("a") "]}", HTTP_TAKEN, 7, "" },
-        { "a count alone", 400, "{\"failed\":3,\"success\":0,\"errors\":[]}", HTTP_TAKEN, 3, "" },
-        { "more than were sent", 400, "{\"failed\":4000000000,\"errors\":[{}]}", HTTP_TAKEN, 10, "" },
-        { "a count that is none", 400, "{\"failed\":-1,\"errors\":[{}]}", HTTP_TAKEN, 1, "" },
-        { "entries of another kind", 400, "{\"errors\":[1,\"two\",[]]}", HTTP_TAKEN, 3, "" },
-        { "the store is away", 400, DETAILS(ENTRY("a") "," ENTRY("Storage exception: HBase")), HTTP_PUT_OFF,
-          2, "Storage exception: HBase" },
-        { "the store has no time", 400, DETAILS(ENTRY("Write timedout")), HTTP_PUT_OFF, 1,
+        { "one bad", 400, DETAILS(9, 1, ENTRY("no number")), HTTP_TAKEN, 1, "" },
+        { "two bad", 400, " " DETAILS(8, 2, ENTRY("a") "," ENTRY("b")) "\r\n", HTTP_TAKEN, 2, "" },
+        { "bad though good", 200, DETAILS(9, 1, ENTRY("no number")), HTTP_TAKEN, 1, "" },
+        { "the list is shortened", 400, DETAILS(3, 7, ENTRY("a")), HTTP_TAKEN, 7, "" },
+        { "a count alone", 400, DETAILS(7, 3, ""), HTTP_TAKEN, 3, "" },
+        { "entries of another kind", 400, DETAILS(7, 3, "1,\"two\",[]"), HTTP_TAKEN, 3, "" },
+        { "the store is away", 400, DETAILS(8, 2, ENTRY("a") "," ENTRY("Storage exception: HBase")),
+          HTTP_PUT_OFF, 2, "Storage exception: HBase" },
+        { "the store has no time", 400,
+          "{" COUNTS(9, 0) ",\"timeouts\":1,\"errors\":[" ENTRY("Write timedout") "]}", HTTP_PUT_OFF, 1,
           "Write timedout" },
-        { "a name it does not know", 400, DETAILS(ENTRY("Storage exception: No such name for 'metrics'")),
-          HTTP_TAKEN, 1, "" },
+        { "the store threw", 400, DETAILS(9, 1, ENTRY("Unexpected exception")), HTTP_PUT_OFF, 1,
+          "Unexpected exception" },
+        { "a name it does not know", 400,
+          DETAILS(9, 1, ENTRY("Storage exception: No such name for 'metrics'")), HTTP_TAKEN, 1, "" },
+
+        { "more than were sent", 400, DETAILS(6, 5, "{}"), HTTP_REFUSED, 0, DETAILS(6, 5, "{}") },
+        { "fewer than were sent", 400, DETAILS(1, 1, "{}"), HTTP_REFUSED, 0, DETAILS(1, 1, "{}") },
+        { "a sum that wraps around", 400, DETAILS(18446744073709551615, 11, "{}"), HTTP_REFUSED, 0,
+          DETAILS(18446744073709551615, 11, "{}") },
+        { "a count that is none", 400, DETAILS(11, -1, "{}"), HTTP_REFUSED, 0, DETAILS(11, -1, "{}") },
+        { "a count is missing", 400, "{\"failed\":1,\"errors\":[{}]}", HTTP_REFUSED, 0,
+          "{\"failed\":1,\"errors\":[{}]}" },
+        { "a gateway's list", 400, "{\"errors\":[{\"code\":\"NO_TENANT\"}]}", HTTP_REFUSED, 0,
+          "{\"errors\":[{\"code\":\"NO_TENANT\"}]}" },
+        { "good, with a gateway's list", 200, "{\"errors\":[{}]}", HTTP_REFUSED, 0, "{\"errors\":[{}]}" },
+        { "good, with an empty one", 200, "{\"errors\":[]}", HTTP_TAKEN, 0, "{\"errors\":[]}" },
+        { "good, of fewer", 200, "{" COUNTS(9, 0) "}", HTTP_REFUSED, 0, "{" COUNTS(9, 0) "}" },
+        { "good, and yet an error", 200, "{\"error\":{\"message\":\"asleep\"}}", HTTP_UNAVAILABLE, 0,
+          "asleep" },
+        { "good, but half", 200, "{\"success\":10,\"fai", HTTP_UNAVAILABLE, 0, "{\"success\":10,\"fai" },
         { "all refused", 400, "{\"error\":{\"code\":400,\"message\":\"no JSON\",\"details\":\"x\"}}",
           HTTP_REFUSED, 0, "no JSON" },
         { "in one word", 400, "{\"error\":\"no\"}", HTTP_REFUSED, 0, "no" },
@@ -146,7 +165,8 @@ static const struct {
         { "slow", 408, "", HTTP_UNAVAILABLE, 0, "" },
         { "too many", 429, "", HTTP_UNAVAILABLE, 0, "" },
         { "ill", 500, "{\"error\":{\"message\":\"trace\"}}", HTTP_UNAVAILABLE, 0, "trace" },
-        { "ill, and says of what", 500, DETAILS(ENTRY("a")), HTTP_UNAVAILABLE, 0, DETAILS(ENTRY("a")) },
+        { "ill, and says of what", 500, DETAILS(9, 1, ENTRY("a")), HTTP_UNAVAILABLE, 0,
+          DETAILS(9, 1, ENTRY("a")) },
         { "gateway", 502, "", HTTP_UNAVAILABLE, 0, "" },
         { "unheard of", 999, "", HTTP_UNAVAILABLE, 0, "" },
         { "no status", 0, "", HTTP_UNAVAILABLE, 0, "" },
@@ -157,7 +177,7 @@ static void test_replies(void **state _unused_) {
                 HttpReply reply = { .status = replies[i].status,
                                     .body = guarded(replies[i].body),
                                     .gzip = true,
-                                    .n_sent = 10 };
+                                    .n_sent = SENT };
                 HttpSaid said;
                 HttpVerdict verdict = http_reply_judge(&reply, &said);
 
@@ -169,15 +189,16 @@ static void test_replies(void **state _unused_) {
 }
 
 static void test_conditions(void **state _unused_) {
-        Slice details = guarded(DETAILS(ENTRY("Storage exception: x"))), half = { details.p, 30 };
+        Slice one = guarded(DETAILS(0, 1, ENTRY("Storage exception: x")));
+        Slice of_two = guarded(DETAILS(1, 1, ENTRY("Storage exception: x"))), half = { of_two.p, 30 };
         HttpSaid said;
 
         /* Only what was compressed can be refused for that. */
         assert_int_equal(http_reply_judge(&(HttpReply) { .status = 415 }, &said), HTTP_UNWELCOME);
         /* All of one, or one of two. */
-        assert_int_equal(http_reply_judge(&(HttpReply) { 400, details, .n_sent = 1 }, &said), HTTP_PUT_OFF);
+        assert_int_equal(http_reply_judge(&(HttpReply) { 400, one, .n_sent = 1 }, &said), HTTP_PUT_OFF);
         assert_false(said.some_put_off);
-        assert_int_equal(http_reply_judge(&(HttpReply) { 400, details, .n_sent = 2 }, &said), HTTP_PUT_OFF);
+        assert_int_equal(http_reply_judge(&(HttpReply) { 400, of_two, .n_sent = 2 }, &said), HTTP_PUT_OFF);
         assert_true(said.some_put_off);
         /* What was not read to its end may name anything. */
         assert_int_equal(http_reply_judge(&(HttpReply) { 200, half, .cut = true, .n_sent = 2 }, &said),
@@ -185,11 +206,11 @@ static void test_conditions(void **state _unused_) {
 }
 
 static void test_complaints(void **state _unused_) {
-        HttpReply reply = { .status = 400, .n_sent = 10 };
+        HttpReply reply = { .status = 400, .n_sent = SENT };
         Slice point, error;
         HttpSaid said;
 
-        reply.body = guarded(DETAILS(ENTRY("first \\\"one\\\"") ",{\"error\":\"second\"}," DP));
+        reply.body = guarded(DETAILS(7, 3, ENTRY("first \\\"one\\\"") ",{\"error\":\"second\"}," DP));
         assert_int_equal(http_reply_judge(&reply, &said), HTTP_TAKEN);
         assert_int_equal(said.n_errors, 3);
         assert_true(http_complaint(&said.errors, &point, &error));
