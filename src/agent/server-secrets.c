@@ -6,6 +6,9 @@
 #include "agent/server-secrets.h"
 #include "basic/file.h"
 
+/* What file_read_at() wants room for behind the longest that is taken. */
+#define ROOM (SERVER_SECRET_MAX + 4096 + 1)
+
 static void buffer_wipe(Buffer *b) {
         if (b->data)
                 explicit_bzero(b->data, b->allocated);
@@ -30,7 +33,7 @@ static int read_secret(const char *path, char **ret, Buffer *why) {
         char *secret;
         int r;
 
-        r = buffer_reserve(&text, SERVER_SECRET_MAX + 1); /* it is not moved, which would leave a copy */
+        r = buffer_reserve(&text, ROOM); /* it is not moved, which would leave a copy */
         if (r >= 0)
                 r = file_read_at(AT_FDCWD, path, SERVER_SECRET_MAX, &text);
         if (r < 0)
