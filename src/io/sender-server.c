@@ -74,11 +74,14 @@ int sender_server_set_options(const Link *link, CurlJob *job) {
         const CurlApi *api = curl_job_api(job);
         CURL *easy = curl_job_easy(job);
 
-        /* "" keeps libcurl from asking the environment. */
+        /* "" keeps libcurl from asking the environment; the folder of the system's authorities would be
+         * looked at beside ca_file, which is to be in their place. */
         if (!set_text(api, easy, CURLOPT_CAINFO, server->ca_file) ||
+            (server->ca_file && api->easy_setopt(easy, CURLOPT_CAPATH, (const char *) NULL) != CURLE_OK) ||
             !set_text(api, easy, CURLOPT_SSLCERT, server->client_cert) ||
             !set_text(api, easy, CURLOPT_SSLKEY, server->client_key) ||
             !set_text(api, easy, CURLOPT_PROXY, server->proxy ?: "") ||
+            !set_text(api, easy, CURLOPT_NOPROXY, "") ||
             api->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) != CURLE_OK ||
             /* libcurl before 8.4 spends all its time on the first address where that one drops what comes:
              * once it has failed, another one is to be the first now and then. */
