@@ -8,14 +8,15 @@
 #include "io/http-size.h"
 #include "io/sender-ops.h"
 
-#define HTTP_REPLY_MAX ((size_t) 64 << 10) /* bytes of an answer that are kept */
+#define HTTP_REPLY_MAX ((size_t) 64 << 10)  /* bytes of an answer that are kept */
+#define HTTP_ANSWER_MAX ((size_t) 16 << 20) /* bytes of an answer that are waited for */
 #define HTTP_WHY_MAX 256
 
 /* Of one server, over all its connections. */
 typedef struct HttpMemory {
         HttpSize size;
-        unsigned n_put_off; /* times in a row that it could store some points and not others */
-        bool no_gzip;       /* it does not take what is compressed */
+        usec_t put_off_since; /* CLOCK_MONOTONIC: it stores some points and not others; 0: it does not */
+        bool no_gzip;         /* it does not take what is compressed */
 } HttpMemory;
 
 typedef struct HttpRequest {
@@ -23,7 +24,8 @@ typedef struct HttpRequest {
         CurlJob *job;
         struct curl_slist *plain, *compressed; /* headers */
         Buffer answer;
-        bool answer_cut; /* there was more of it */
+        size_t n_answer; /* bytes of it that came, */
+        bool answer_cut; /* and were not all kept */
         bool connected;  /* what is under way is sent, or being sent */
 } HttpRequest;
 
@@ -35,6 +37,7 @@ typedef struct Http {
         HttpGzip *gzip; /* NULL: do not compress */
         bool busy;      /* a request is under way */
         bool probing;   /* it is, or is to be, the empty one */
+        bool plain;     /* not compressed, as it may have been refused for that */
         bool up, lost;
         uint64_t until;         /* the queue's position behind the batch */
         usec_t sent_at;         /* CLOCK_MONOTONIC */

@@ -216,6 +216,13 @@ HttpVerdict http_reply_judge(const HttpReply *reply, HttpSaid *ret) {
         return judge_status(reply->status);
 }
 
+bool http_put_off_is_over(usec_t *since, usec_t now) {
+        if (*since == 0)
+                *since = now;
+
+        return now - *since >= HTTP_PUT_OFF_MAX;
+}
+
 bool http_reply_is_alive(unsigned status, Slice body) {
         Slice object;
 

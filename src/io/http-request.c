@@ -12,6 +12,7 @@
 #include "io/sender-server.h"
 
 #define RETRY_AFTER_MAX 300               /* seconds */
+#define LONGEST 10                        /* times as long as who is hung says nothing may an answer take */
 #define STORE_TIME(hung) ((hung) / 3 * 2) /* what the server has to store a batch in, when it is to wait */
 
 /* CURLOPT_WRITEFUNCTION */
@@ -20,7 +21,11 @@ static size_t on_answer(char *data, size_t size, size_t n, void *userdata) {
         size_t room = HTTP_REPLY_MAX - q->answer.n;
 
         n *= size;
+        q->n_answer += n;
         q->answer_cut = q->answer_cut || n > room;
+        if (q->n_answer > HTTP_ANSWER_MAX)
+                return 0; /* libcurl gives it up */
+
         return buffer_add(&q->answer, (Slice) { data, MIN(n, room) }) < 0 ? 0 : n;
 }
 
@@ -117,19 +122,21 @@ static int set_options(Http *h) {
         CURL *easy = curl_job_easy(h->request.job);
         const CurlApi *api = h->request.api;
 
-        /* Hung is who neither takes nor says a byte for so long, however long it all takes. */
+        /* Hung is who neither takes nor says a byte for so long; a trickle is let go on for longer. */
         if (api->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_POST, 1L) != CURLE_OK ||
-            api->easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_USERAGENT, "tcollector/" PROJECT_VERSION) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, seconds) != CURLE_OK ||
+            api->easy_setopt(easy, CURLOPT_TIMEOUT_MS, LONGEST * seconds * 1000) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_WRITEDATA, h) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready) != CURLE_OK ||
             api->easy_setopt(easy, CURLOPT_PREREQDATA, h) != CURLE_OK)
                 return -EINVAL;
 
+        /* a libcurl without HTTP/2 says no, and does without */
+        (void) api->easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
         return 0;
 }
 
@@ -158,7 +165,7 @@ int http_request_start(Http *h) {
         HttpRequest *q = &h->request;
         CURL *easy = curl_job_easy(q->job);
 
-        q->answer.n = 0;
+        q->answer.n = q->n_answer = 0;
         q->answer_cut = q->connected = false;
         if (q->api->easy_setopt(easy, CURLOPT_POSTFIELDS, h->batch.body.p) != CURLE_OK ||
             q->api->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) h->batch.body.n) !=

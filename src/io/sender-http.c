@@ -7,6 +7,9 @@
  * it again on a new one. What ends behind a request without a word beyond that is a sign that it was too
  * large, or had a point the server dies of, and is tried with less (http-size.h).
  *
+ * What is refused alone may have been refused for its compression: before the server is probed, the point is
+ * sent plainly.
+ *
  * Few lines gather for a tenth of a second behind a request, before the next one takes them.
  *
  * What is wrong with the server, or the way to it, costs no point: the connection is given up, with the
@@ -23,7 +26,6 @@
 #define QUICK USEC_PER_SEC           /* an answer within this time lets requests grow */
 #define GATHER (100 * USEC_PER_MSEC) /* requests with few lines are so far apart */
 #define ENOUGH_MAX ((size_t) 32 << 10)
-#define PUT_OFF_MAX 5u /* then a point the store does not take, while it takes others, is a bad one */
 
 static void http_send(Http *h);
 
@@ -64,6 +66,14 @@ static void leave(Http *h, usec_t latency) {
         sender_acked(h->link.sender, h->until, latency);
 }
 
+/* From now on, whatever connection. */
+static void http_leave_gzip(Http *h, const char *why) {
+        log_info("%s: requests are not compressed any more: %s", h->link.url, why);
+        h->memory->no_gzip = true;
+        h->plain = false;
+        h->gzip = http_gzip_free(h->gzip);
+}
+
 static void http_taken(Http *h, const HttpSaid *said, usec_t now) {
         usec_t latency = MAX(now - h->sent_at, (usec_t) 1);
         Slice errors = said->errors;
@@ -76,7 +86,9 @@ static void http_taken(Http *h, const HttpSaid *said, usec_t now) {
                 complain(h, error, point);
         }
 
-        h->memory->n_put_off = 0;
+        h->memory->put_off_since = 0;
+        if (h->plain)
+                http_leave_gzip(h, "it takes uncompressed what it refused compressed");
         http_size_taken(&h->memory->size, &sent, latency < QUICK, now);
         leave(h, latency);
         http_send(h);
@@ -88,11 +100,15 @@ static void http_step(Http *h, HttpStep step) {
         case HTTP_STEP_AGAIN:
                 break;
         case HTTP_STEP_PROBE:
-                h->probing = true;
+                if (h->batch.compressed)
+                        h->plain = true;
+                else
+                        h->probing = true;
                 break;
         case HTTP_STEP_DROP:
                 complain(h, slice_from_string(h->why), buffer_slice(&h->batch.json));
                 http_size_dropped(&h->memory->size);
+                h->plain = false;
                 leave(h, 0);
                 break;
         }
@@ -113,7 +129,7 @@ static void http_refused(Http *h, bool too_large, usec_t now) {
 }
 
 static void http_put_off(Http *h, const HttpSaid *said, usec_t now) {
-        if (said->some_put_off && ++h->memory->n_put_off > PUT_OFF_MAX)
+        if (said->some_put_off && http_put_off_is_over(&h->memory->put_off_since, now))
                 http_taken(h, said, now);
         else
                 http_lost(h, -EAGAIN, h->why);
@@ -144,13 +160,6 @@ static void http_unavailable(Http *h, unsigned status, usec_t now) {
         http_lost(h, -EAGAIN, h->why);
 }
 
-static void http_without_gzip(Http *h) {
-        log_info("%s: it does not take compressed requests, so they are not", h->link.url);
-        h->memory->no_gzip = true;
-        h->gzip = http_gzip_free(h->gzip);
-        http_step(h, HTTP_STEP_AGAIN);
-}
-
 static void http_judge(Http *h, unsigned status) {
         HttpReply reply = {
                 .status = status,
@@ -176,7 +185,8 @@ static void http_judge(Http *h, unsigned status) {
                 http_refused(h, verdict == HTTP_TOO_LARGE, now);
                 return;
         case HTTP_NO_GZIP:
-                http_without_gzip(h);
+                http_leave_gzip(h, "it does not take compressed ones");
+                http_step(h, HTTP_STEP_AGAIN);
                 return;
         case HTTP_UNWELCOME:
                 http_unwelcome(h, status);
@@ -187,14 +197,25 @@ static void http_judge(Http *h, unsigned status) {
         }
 }
 
-/* An empty batch was sent, as the one point alone had been refused. */
+/* An empty batch was sent, as the one point alone had been refused. Who says the same to no point at all
+ * does not speak of the point. */
 static void http_probed(Http *h, unsigned status) {
+        HttpReply reply = { .status = status, .body = http_answer(h) };
+        char refusal[HTTP_WHY_MAX];
+        HttpSaid said;
+
+        memcpy(refusal, h->why, sizeof(refusal));
+        (void) http_reply_judge(&reply, &said);
+        (void) describe(h, status, said.text);
+
         h->probing = false;
-        if (!http_reply_is_alive(status, http_answer(h))) {
+        if (h->request.answer_cut || !http_reply_is_alive(status, reply.body) ||
+            strcmp(h->why, refusal) == 0) {
                 http_lost(h, -EPROTO, h->why);
                 return;
         }
 
+        memcpy(h->why, refusal, sizeof(h->why));
         http_size_alive(&h->memory->size);
         http_send(h);
 }
@@ -202,7 +223,8 @@ static void http_probed(Http *h, unsigned status) {
 /* -- no answer -- */
 
 static bool is_cut(CURLcode code) {
-        return code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR;
+        return code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+               code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM;
 }
 
 static void http_failed(Http *h, CURLcode code) {
@@ -228,6 +250,9 @@ static void on_done(void *userdata, CURLcode code) {
         /* Who refuses a request in the midst of it may hang up right behind that. */
         if (code == CURLE_SEND_ERROR && status >= 400)
                 code = CURLE_OK;
+        /* What was kept of it is judged. */
+        if (code == CURLE_WRITE_ERROR && h->request.n_answer > HTTP_ANSWER_MAX)
+                code = CURLE_OK;
 
         if (code != CURLE_OK)
                 http_failed(h, code);
@@ -245,7 +270,7 @@ static int http_next(Http *h) {
         HttpBatchLimits limits = {
                 .wire = http_size_limit(&h->memory->size),
                 .lines = http_size_max_lines(&h->memory->size),
-                .gzip = h->gzip,
+                .gzip = h->plain ? NULL : h->gzip,
         };
         int r;
 

@@ -36,7 +36,7 @@ def with_a_bad_one(reply):
 def named(request):
     bad = [p for p in request.points if is_bad(p)]
     if not bad:
-        return Reply(200, '{"success":1,"failed":0,"errors":[]}')
+        return Reply(200, details([], None, len(request.points)))
     return Reply(400, details(bad, NO_SUCH, len(request.points)), stores=lambda p: not is_bad(p))
 
 
@@ -52,6 +52,10 @@ def partly_stored(request):
     bad = request.points[1:]
     return Reply(400, details(bad, "Storage exception: HBase is away", len(request.points)),
                  stores=lambda p: p == request.points[0])
+
+
+def if_compressed(reply):
+    return lambda request: reply if "content-encoding" in request.headers else None
 
 
 def not_compressed(request):
@@ -98,6 +102,13 @@ ROWS = [
     ("refuses everything", first(30, Reply(400, HTML)), 1000, NONE, "400 Bad Request: Bad Request; trying", 0),
     ("hangs up on everything", first(60, Reply(close=True)), 1000, NONE, "Empty reply from server", 0),
     ("no gzip", not_compressed, 5000, NONE, "does not take compressed", 0),
+    ("gzip taken for garbage", if_compressed(Reply(400, '{"error":{"message":"no JSON"}}')), 5000, NONE,
+     "not compressed any more: it takes uncompressed what it refused compressed", 0),
+    ("gzip it hangs up on", if_compressed(Reply(close=True)), 5000, NONE, "not compressed any more", 0),
+    ("errors of a gateway's", first(3, Reply(400, '{"errors":[{"code":"NO_TENANT"}]}')), 1000, NONE, None, 0),
+    ("refuses all of it alike", first(40, Reply(400, '{"error":{"code":400,"message":"no key"}}')), 1000, NONE,
+     "400 Bad Request: no key; trying", 0),
+    ("an answer without end", first(20, Reply(200, "x" * (17 << 20), stores=lambda p: False)), 1000, NONE, "trying", 0),
     ("the store is away", partly_stored, 1000, NONE, "Storage exception: HBase is away; trying", 1),
     ("never answers", first(1, Reply(hang=True)), 1000, NONE, "Operation too slow", 25),
 ]

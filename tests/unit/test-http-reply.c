@@ -245,11 +245,21 @@ static void test_probes(void **state _unused_) {
                         fail_msg("%u %s", probes[i].status, probes[i].body);
 }
 
+static void test_put_off(void **state _unused_) {
+        usec_t since = 0;
+
+        assert_false(http_put_off_is_over(&since, 5));
+        assert_false(http_put_off_is_over(&since, 4 + HTTP_PUT_OFF_MAX));
+        assert_true(http_put_off_is_over(&since, 5 + HTTP_PUT_OFF_MAX));
+        assert_int_equal(since, 5);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_values),     cmocka_unit_test(test_members),
                 cmocka_unit_test(test_replies),    cmocka_unit_test(test_conditions),
                 cmocka_unit_test(test_complaints), cmocka_unit_test(test_probes),
+                cmocka_unit_test(test_put_off),
         };
 
         return run_tap(tests);
