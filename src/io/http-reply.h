@@ -37,9 +37,8 @@ HttpVerdict http_reply_judge(const HttpReply *reply, HttpSaid *ret);
  * refused; either may be empty. */
 bool http_complaint(Slice *errors, Slice *ret_point, Slice *ret_error);
 
-/* What HTTP_TAKEN says is lost, but HTTP_PUT_OFF is not: a point the store has not taken for
- * HTTP_PUT_OFF_MAX, while it takes others, is a bad one all the same. `since`: 0, or when that began, which
- * it keeps. */
+/* A point that the store has not taken for so long, while it takes others, is a bad one all the same.
+ * `since`: when that began; 0: it has not yet. */
 #define HTTP_PUT_OFF_MAX (30 * 60 * USEC_PER_SEC)
 bool http_put_off_is_over(usec_t *since, usec_t now);
 
