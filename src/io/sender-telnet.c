@@ -11,10 +11,10 @@
  * for dead. telnet-reply.h says how an answer is known.
  *
  * Silence counts from when the server's kernel has the `version`, as SIOCOUTQ tells. A server that has
- * never answered then never does, which is remembered of it: what its kernel has taken counts as delivered
- * (see telnet-silent.c). Should it answer, or complain, after all, its word counts again. A server that has
- * answered or complained before, or takes nothing any more, is hung: the connection is dropped, and all
- * unproven is sent again.
+ * never answered then never does, which is remembered of it if the connection lasts: what its kernel has
+ * taken counts as delivered (see telnet-silent.c). Should it answer, or complain, after all, its word counts
+ * again. A server that has answered or complained before, or takes nothing any more, is hung: the connection
+ * is dropped, and all unproven is sent again.
  *
  * Throttling. The points a server puts off are refused before the next answer, but not named, so nothing is
  * taken as proven any more: what was begun is finished, a last `version` shows that all complaints are in,
@@ -28,6 +28,7 @@
 
 #define DEFAULT_PORT 4242L
 #define URL_MAX 512
+#define SILENT_MIN 20u /* probe times that a connection without answers lasts: then it never answers */
 
 void telnet_lost(Telnet *t, int error, const char *why) {
         t->lost = true;
@@ -230,6 +231,11 @@ static void telnet_kick(Link *l) {
 
 static void telnet_stop(Link *l) {
         Telnet *t = (Telnet *) l;
+
+        /* It may just have been hung, or slow to start. */
+        if (t->silent_since > 0 &&
+            telnet_now() - t->silent_since < SILENT_MIN * sender_config(l->sender)->probe_timeout)
+                t->memory->silent = false;
 
         /* Ours go first: libcurl closes the descriptor. */
         t->io = sd_event_source_disable_unref(t->io);

@@ -23,10 +23,12 @@
 
 /* Of one server, over all its connections. */
 typedef struct TelnetMemory {
-        bool answers;     /* it has, once */
-        bool complains;   /* it has, once, as only one does that knows `version` too */
-        bool silent;      /* it does not, or never so that it could be told */
-        unsigned strange; /* connections in a row that ended with an answer not recognised */
+        bool answers;      /* it has, once */
+        bool complains;    /* it has, once, as only one does that knows `version` too */
+        bool silent;       /* it does not, or never so that it could be told */
+        unsigned strange;  /* connections in a row that ended with an answer not recognised */
+        unsigned mute;     /* and on which nothing was heard, though it answers or complains, */
+        usec_t mute_since; /* CLOCK_MONOTONIC: the first of them */
 } TelnetMemory;
 
 typedef enum TelnetDeadline {
@@ -68,7 +70,7 @@ typedef struct Telnet {
         uint64_t mark;       /* it stands behind this position, */
         uint64_t asked_wire; /* and ends here, counted as `wire` */
         uint64_t taken;      /* so much of that the server's kernel had when last looked at; */
-        usec_t progress_at;  /* then it was more than before, or something was heard */
+        usec_t progress_at;  /* then it was more than before, or something of sense was heard */
 
         uint64_t taken_at; /* a silent server's kernel had all before this position when last looked at */
         TelnetHeld held[TELNET_HELD_MAX]; /* the oldest first */
@@ -76,10 +78,11 @@ typedef struct Telnet {
         usec_t poll_interval;
 
         TelnetReply reply;
-        bool strange;       /* since then something was heard that was neither answer nor complaint */
-        unsigned n_answers; /* of this connection */
-        bool throttled;     /* and not all complaints are in */
-        usec_t pause;       /* the next one */
+        bool strange;        /* since then something was heard that was neither answer nor complaint */
+        unsigned n_answers;  /* of this connection */
+        usec_t silent_since; /* it turned out on this connection that it does not answer; 0: it did not */
+        bool throttled;      /* and not all complaints are in */
+        usec_t pause;        /* the next one */
 
         usec_t deadlines[_TELNET_DEADLINE_MAX]; /* CLOCK_MONOTONIC; USEC_INFINITY: none */
 } Telnet;
@@ -103,6 +106,8 @@ void telnet_send(Telnet *t); /* as much as may be sent and the socket takes, wit
 void telnet_asked(Telnet *t);              /* a `version` is on the wire */
 int telnet_receive(Telnet *t);             /* 0: all that had come; 1: there may be more */
 void telnet_hung(Telnet *t, bool has_all); /* no answer; without has_all: it takes nothing either */
+bool telnet_memory_mute(TelnetMemory *m, usec_t now); /* nothing was heard; true: for too long, ask anew */
+void telnet_pause(Telnet *t);                         /* it is throttled, and all complaints are in */
 void telnet_deadline(Telnet *t, TelnetDeadline which, usec_t now); /* it has come */
 
 /* telnet-silent.c */

@@ -11,6 +11,12 @@
 
 #define STRANGE_MAX 3u
 
+/* Who answered once and then says nothing, on so many connections and for so long, is another one by now:
+ * behind the same name there is one that never answers. It takes long, as of a server that hangs the
+ * kernel's word must not be taken. */
+#define MUTE_MAX 5u
+#define MUTE_TIME (30 * 60 * USEC_PER_SEC)
+
 /* Is it certain that the answer comes, however late, if the server is alive? */
 static bool will_answer(const Telnet *t) {
         return t->memory->answers || t->memory->complains;
@@ -40,7 +46,7 @@ static void adapt_window(Telnet *t, uint64_t proven, usec_t latency) {
 }
 
 /* The `version` behind everything is answered, so all complaints are in. */
-static void begin_pause(Telnet *t) {
+void telnet_pause(Telnet *t) {
         t->throttled = false;
         t->window = MAX(t->window / 2, TELNET_WINDOW_MIN);
         sender_rewind(t->link.sender);
@@ -55,6 +61,7 @@ static void remember_answer(Telnet *t) {
 
         t->memory->answers = true;
         t->memory->silent = false;
+        t->memory->mute = 0;
         if (++t->n_answers > 1)
                 t->memory->strange = 0;
         t->link.confirmed = true;
@@ -73,8 +80,8 @@ static void telnet_answered(Telnet *t) {
                 t->pause = TELNET_PAUSE_MIN;
                 adapt_window(t, t->mark - MIN(acked, t->mark), latency);
                 sender_acked(t->link.sender, t->mark, latency);
-        } else if (t->mark == sender_sent_at(t->link.sender))
-                begin_pause(t);
+        } else if (t->mark == sender_sent_at(t->link.sender) || telnet_unproven(t) == 0)
+                telnet_pause(t); /* a spool that is full may have dropped what was unproven */
 }
 
 static void telnet_throttled(Telnet *t, Slice line) {
@@ -99,6 +106,8 @@ static void remember_complaint(Telnet *t) {
 }
 
 static void telnet_heed(Telnet *t, TelnetReplyType type, Slice line) {
+        if (type != TELNET_REPLY_OTHER) /* who only babbles gets nowhere */
+                t->progress_at = telnet_now();
         if (type == TELNET_REPLY_REFUSED || type == TELNET_REPLY_THROTTLE || type == TELNET_REPLY_NO_PUT)
                 remember_complaint(t);
 
@@ -157,7 +166,6 @@ int telnet_receive(Telnet *t) {
                 }
 
                 received += n;
-                t->progress_at = telnet_now();
                 telnet_reply_received(&t->reply, n);
                 telnet_heed_all(t);
         }
@@ -171,13 +179,27 @@ static void telnet_fall_silent(Telnet *t, usec_t now) {
         log_info("%s: it does not answer \"version\", so what its kernel has taken will do", t->link.url);
         t->memory->silent = true;
         t->link.confirmed = false;
-        t->progress_at = now;
+        t->progress_at = t->silent_since = now;
         telnet_watch(t, sender_sent_at(t->link.sender));
+}
+
+bool telnet_memory_mute(TelnetMemory *m, usec_t now) {
+        if (m->mute++ == 0)
+                m->mute_since = now;
+        if (m->mute < MUTE_MAX || now - m->mute_since < MUTE_TIME)
+                return false;
+
+        m->answers = m->complains = false;
+        m->mute = 0;
+        return true;
 }
 
 void telnet_hung(Telnet *t, bool has_all) {
         if (has_all && t->strange && !t->memory->complains && ++t->memory->strange >= STRANGE_MAX)
                 t->memory->silent = true;
+        if (has_all && !t->strange && t->n_answers == 0 && telnet_memory_mute(t->memory, telnet_now()))
+                log_warning("%s: no connection has had an answer for long: it may be another server by now",
+                            t->link.url);
 
         telnet_lost(t, -ETIMEDOUT, has_all ? "no answer any more" : "it takes nothing any more");
 }

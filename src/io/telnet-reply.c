@@ -12,8 +12,13 @@ static const struct {
         { SLICE("unknown command: "), TELNET_REPLY_REFUSED },
         { SLICE("put: Please throttle writes"), TELNET_REPLY_THROTTLE },
         { SLICE("put: Throttling exception"), TELNET_REPLY_THROTTLE },
+        { SLICE("put: HBase error"), TELNET_REPLY_THROTTLE },
+        { SLICE("put: Request timed out"), TELNET_REPLY_THROTTLE },
         { SLICE("put: "), TELNET_REPLY_REFUSED },
 };
+
+/* A name that the store does not know and is not to make: it never will take the point. */
+static const char no_such_name[] = "No such name";
 
 static Slice pending(const TelnetReply *r) {
         return (Slice) { r->data + r->begin, r->end - r->begin };
@@ -25,11 +30,17 @@ static Slice answer(const TelnetReply *r) {
 
 /* TELNET_REPLY_NONE: `line` is no complaint. */
 static TelnetReplyType complaint(Slice line) {
-        for (size_t i = 0; i < ELEMENTSOF(complaints); i++)
-                if (slice_starts_with(line, complaints[i].prefix))
-                        return complaints[i].type;
+        size_t i = 0;
 
-        return TELNET_REPLY_NONE;
+        while (i < ELEMENTSOF(complaints) && !slice_starts_with(line, complaints[i].prefix))
+                i++;
+        if (i == ELEMENTSOF(complaints))
+                return TELNET_REPLY_NONE;
+        if (complaints[i].type == TELNET_REPLY_THROTTLE &&
+            memmem(line.p, line.n, no_such_name, strlen(no_such_name)))
+                return TELNET_REPLY_REFUSED;
+
+        return complaints[i].type;
 }
 
 /* Is `s`, which has no newline yet, a complaint or the beginning of one? */

@@ -32,7 +32,7 @@ typedef enum TelnetReplyType {
         TELNET_REPLY_NONE,     /* nothing more for now */
         TELNET_REPLY_ANSWER,   /* to the `version` that is outstanding */
         TELNET_REPLY_REFUSED,  /* a point is lost */
-        TELNET_REPLY_THROTTLE, /* a point is to be sent again, later */
+        TELNET_REPLY_THROTTLE, /* a point is to be sent again, later; so are those the store did not take */
         TELNET_REPLY_NO_PUT,   /* this server takes no points at all */
         TELNET_REPLY_OTHER,    /* to be ignored: an answer's second line, a complaint's second line, ... */
 } TelnetReplyType;

@@ -177,6 +177,8 @@ static int telnet_step(Telnet *t) {
         lines = next_lines(t);
         if (lines.n > 0)
                 return write_lines(t, lines);
+        if (t->throttled && !t->asked && !t->mid_line && telnet_unproven(t) == 0)
+                telnet_pause(t); /* the spool has dropped what was to be sent again: no answer will end it */
         if (t->asked || t->mid_line || t->memory->silent || telnet_unproven(t) == 0)
                 return -ENODATA;
 

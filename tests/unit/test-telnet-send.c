@@ -21,7 +21,7 @@ struct Sender {
         char wire[(size_t) 2 * N_LINES * (LINE_N + 8)];
         size_t n;
         uint64_t seed;
-        unsigned n_asked, n_watched;
+        unsigned n_asked, n_watched, n_pauses;
         bool tls;
         const char *again; /* refused; TLS wants the same, at the same address, */
         char refused[TELNET_STAGE_MAX];
@@ -63,6 +63,12 @@ void telnet_watch(Telnet *t, uint64_t from) {
         assert_true(t->memory->silent);
         assert_true(from < t->link.sender->sent);
         t->link.sender->n_watched++;
+}
+
+void telnet_pause(Telnet *t) {
+        t->throttled = false;
+        t->deadlines[TELNET_RESUME] = 1;
+        t->link.sender->n_pauses++;
 }
 
 void telnet_asked(Telnet *t) {
@@ -212,9 +218,52 @@ static void test_stream(void **state _unused_) {
         (void) sd_event_unref(event);
 }
 
+/* A full spool drops what is to be sent again: nothing is unproven, and no answer will say that all
+ * complaints are in. */
+static void test_dropped_while_throttled(void **state _unused_) {
+        static const CurlApi api = { .easy_send = fake_send };
+        Sender *s = calloc(1, sizeof(*s));
+        TelnetMemory memory = { .answers = true };
+        Telnet t = { .link = { .sender = s },
+                     .memory = &memory,
+                     .api = &api,
+                     .job = (CurlJob *) s,
+                     .throttled = true,
+                     .asked = true,
+                     .window = TELNET_WINDOW_START,
+                     .deadlines = { USEC_INFINITY, USEC_INFINITY, USEC_INFINITY, USEC_INFINITY } };
+        _cleanup_(close_fdp) int fd = eventfd(0, EFD_CLOEXEC);
+        sd_event *event = NULL;
+
+        assert_non_null(s);
+        assert_true(sd_event_new(&event) >= 0 && sd_event_add_io(event, &t.io, fd, 0, NULL, NULL) >= 0);
+        for (unsigned i = 0; i < N_LINES; i++)
+                tsd_line(s->queue + (size_t) i * LINE_N, i);
+        s->seed = 1;
+        s->head = sizeof(s->queue);
+        s->sent = s->acked = 10 * LINE_N;
+
+        telnet_send(&t); /* its answer is still to come */
+        assert_int_equal(s->n_pauses, 0);
+        t.asked = false;
+        telnet_send(&t);
+        assert_int_equal(s->n_pauses, 1);
+        assert_int_equal(s->n, 0);
+        t.deadlines[TELNET_RESUME] = USEC_INFINITY;
+        for (unsigned i = 0; s->sent == s->acked; i++) {
+                assert_true(i < ROUNDS_MAX);
+                telnet_send(&t);
+        }
+
+        (void) sd_event_source_disable_unref(t.io);
+        (void) sd_event_unref(event);
+        free(s);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_stream),
+                cmocka_unit_test(test_dropped_while_throttled),
         };
 
         return run_tap(tests);

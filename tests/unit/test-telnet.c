@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "io/sender-ops.h"
+#include "io/telnet-internal.h"
 #include "unit/sender-rig.h"
 
 /* -- answers -- */
@@ -58,7 +59,7 @@ static void test_never_answers(void **state) {
         Tsd *t = rig_tsd(r, &(TsdRules) { .answer = TSD_MUTE });
 
         r->trusting = true;
-        rig_start(r, (SenderConfig) { .probe_timeout = 20 * USEC_PER_MSEC });
+        rig_start(r, (SenderConfig) { .probe_timeout = USEC_PER_MSEC, .hold_time = 100 * USEC_PER_MSEC });
         rig_send(r, 100000);
         run_until(r, rig_is_done(r));
         assert_false(sender_status(r->sender).confirmed);
@@ -72,6 +73,41 @@ static void test_never_answers(void **state) {
         run_until(r, rig_is_done(r) && t->n_taken == 101000);
         assert_int_equal(t->n_versions, 1);
         assert_int_equal(t->n_accepted, 2);
+}
+
+static void test_mute_for_long(void **state _unused_) {
+        TelnetMemory m = { .answers = true };
+        const usec_t minute = 60 * USEC_PER_SEC;
+
+        for (unsigned i = 0; i < 30; i++)
+                assert_false(telnet_memory_mute(&m, (5 + i) * minute));
+        assert_true(m.answers);
+        assert_true(telnet_memory_mute(&m, 35 * minute));
+        assert_false(m.answers);
+
+        /* Not for two connections, however far apart. */
+        assert_false(telnet_memory_mute(&m, 100 * minute));
+        assert_false(telnet_memory_mute(&m, 200 * minute));
+}
+
+/* Its connection ends too soon behind that to know it for one that never answers: it is asked again. */
+static void test_silent_and_gone(void **state) {
+        Rig *r = *state;
+        Tsd *t = rig_tsd(r, &(TsdRules) { .answer = TSD_MUTE });
+
+        r->trusting = true;
+        rig_start(r, (SenderConfig) { .probe_timeout = 500 * USEC_PER_MSEC });
+        rig_send(r, 10);
+        run_until(r, rig_is_done(r));
+        assert_int_equal(t->n_versions, 1);
+
+        tsd_kill(t, false);
+        t->rules.answer = TSD_TWO_LINES;
+        rig_send(r, 10);
+        tsd_restart(t);
+        run_until(r, rig_is_done(r) && t->n_taken == 20);
+        assert_int_equal(t->n_versions, 2);
+        assert_true(sender_status(r->sender).confirmed);
 }
 
 /* It hangs for less than the hold time and is killed: what only its kernel had is sent again. */
@@ -389,6 +425,8 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(test_answers),
                 TEST(test_never_answers),
+                cmocka_unit_test(test_mute_for_long),
+                TEST(test_silent_and_gone),
                 TEST(test_mute_and_killed),
                 TEST(test_answers_late),
                 TEST(test_answers_vary),
