@@ -17,6 +17,7 @@ typedef struct SenderTarget {
         void *memory;
         SenderStats stats;
         bool failed;              /* since the marks were last wiped off */
+        usec_t not_before;        /* CLOCK_MONOTONIC: it wants to be left alone until then */
         bool known;               /* has been connected to */
         bool greeted;             /* has been delivered to, which was logged */
         char why[SENDER_WHY_MAX]; /* it failed last; logged once until something has been proven */

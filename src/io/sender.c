@@ -6,7 +6,8 @@
  * ahead of all others in the loop's next turn: a protocol in the midst of its work, or a caller of
  * sender_kick(), never sees a Link come or go under its hands.
  *
- * A server that fails is marked. While there is one without a mark it is tried at once; when all have one,
+ * A server that fails is marked; one that names a time before which it is not to be asked again counts as
+ * marked until then. While there is one without a mark it is tried at once; when all have one,
  * the marks are wiped off and a wait follows, so that each wait is followed by a round through all servers,
  * which begins with another than the one that failed last. The wait grows until something has been proven.
  *
@@ -54,30 +55,47 @@ void sender_timer(Sender *s, usec_t at) {
 
 /* -- servers -- */
 
-static bool can_be_chosen(const Sender *s, size_t i) {
-        return !s->servers[i].failed && !(i == s->current && s->why[0]);
+static bool is_marked(const SenderTarget *t, usec_t now) {
+        return t->failed || t->not_before > now;
+}
+
+static bool can_be_chosen(const Sender *s, size_t i, usec_t now) {
+        return !is_marked(&s->servers[i], now) && !(i == s->current && s->why[0]);
 }
 
 /* One of those without a mark, each as likely as the others, but not the last one while there is another. */
 static size_t choose_server(const Sender *s) {
+        usec_t now = clock_usec(CLOCK_MONOTONIC);
         size_t choice = s->current, n = 0;
 
-        if (s->share && can_be_chosen(s, 0))
+        if (s->share && can_be_chosen(s, 0, now))
                 return 0;
 
         for (size_t i = 0; i < s->n_servers; i++)
-                if (can_be_chosen(s, i) && random_u64() % ++n == 0)
+                if (can_be_chosen(s, i, now) && random_u64() % ++n == 0)
                         choice = i;
 
         return choice;
 }
 
-static bool all_have_failed(const Sender *s) {
+static bool all_are_marked(const Sender *s, usec_t now) {
         for (size_t i = 0; i < s->n_servers; i++)
-                if (!s->servers[i].failed)
+                if (!is_marked(&s->servers[i], now))
                         return false;
 
         return true;
+}
+
+/* Wipes the marks off. The first of them may be asked then; CLOCK_MONOTONIC. */
+static usec_t wipe_marks(Sender *s) {
+        usec_t first = USEC_INFINITY;
+
+        for (size_t i = 0; i < s->n_servers; i++) {
+                s->servers[i].failed = false;
+                first = MIN(first, s->servers[i].not_before);
+        }
+
+        return first;
 }
 
 static void sender_connect(Sender *s) {
@@ -140,19 +158,18 @@ static void log_loss(Sender *s, SenderTarget *server, usec_t wait) {
 
 static void sender_lose(Sender *s) {
         SenderTarget *server = sender_current(s);
-        usec_t wait = 0, least = s->link ? s->link->retry_after : 0;
+        usec_t now = clock_usec(CLOCK_MONOTONIC), wait = 0, first;
 
+        server->not_before = s->link && s->link->retry_after > 0 ? now + s->link->retry_after : 0;
         sender_unlink(s);
         server->stats.errors++;
         server->failed = true;
         s->state = SENDER_IDLE;
 
-        if (all_have_failed(s)) {
-                for (size_t i = 0; i < s->n_servers; i++)
-                        s->servers[i].failed = false;
-
-                wait = MAX(backoff_next(&s->backoff, random_u64()), least);
-                s->retry_at = clock_usec(CLOCK_MONOTONIC) + wait;
+        if (all_are_marked(s, now)) {
+                first = wipe_marks(s);
+                wait = MAX(backoff_next(&s->backoff, random_u64()), first > now ? first - now : 0);
+                s->retry_at = now + wait;
                 s->state = SENDER_WAITING;
                 sender_timer(s, s->retry_at);
         }
