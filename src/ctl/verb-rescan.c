@@ -15,6 +15,7 @@
 #include <config.h>
 
 #include "basic/log.h"
+#include "conf/names.h"
 #include "ctl/rescan.h"
 #include "ctl/verbs.h"
 
@@ -107,6 +108,19 @@ static int scan_again(Rescan *rs) {
         return scan.is_blind != rs->scan.is_blind || !generated_equal(&scan.units, &rs->scan.units);
 }
 
+/* Before systemd reads the units anew: what is just being started again would be so without its settings.
+ * They stay known, so that the plan tells of them. */
+static void stop_the_gone(Rescan *rs) {
+        for (size_t i = 0; i < rs->known.n; i++) {
+                const char *instance = rs->known.entries[i].instance;
+                _cleanup_(freep) char *unit = NULL;
+
+                if (!roster_find(&rs->scan.roster, instance) &&
+                    asprintf(&unit, COLLECTOR_PREFIX "%s.service", instance) >= 0)
+                        (void) systemd_do(rs->systemd, SYSTEMD_STOP, unit); /* the plan does it again */
+        }
+}
+
 static int pass(Rescan *rs) {
         int r;
 
@@ -115,6 +129,7 @@ static int pass(Rescan *rs) {
         if (r < 0 || rs->scan.is_blind)
                 return r;
 
+        stop_the_gone(rs);
         r = reload(rs);
         if (r < 0 || rs->scan.is_blind)
                 return r;
