@@ -5,7 +5,8 @@
  *   wanted, not known   new: started. It stays unknown while the agent does not run, and so is found again.
  *   both, other digest  changed: begins anew; tried at once, where it was waiting for its retry.
  *   both, same digest   nothing, or stalled.
- *   not wanted          gone: known, or something of it runs.
+ *   not wanted          gone: known, or something of it runs. What has only failed or waits for its retry,
+ *                       and is not known, is cleaned up without a word.
  *
  * One that neither runs on its own, nor has failed, nor waits was stopped by hand: its change is noted, and
  * it is left so. A masked one too. */
@@ -90,12 +91,13 @@ static void decide_changed(PlanStep *step, const PlanEntry *known, const PlanEnt
         add(step, true, wanted->kind == PLAN_PERIODIC ? PLAN_RESTART_TIMER : PLAN_RESTART_SERVICE);
 }
 
-static void decide_gone(PlanStep *step, const PlanState *state) {
-        step->reason = PLAN_GONE;
+static void decide_gone(PlanStep *step, bool known, const PlanState *state) {
+        step->reason = known || state->service_active || state->timer_active ? PLAN_GONE : PLAN_QUIET;
         add(step, state->timer_active, PLAN_STOP_TIMER);
         add(step, state->retry_active, PLAN_STOP_RETRY);
         add(step, true, PLAN_STOP_SERVICE); /* a timer may have fired meanwhile */
-        add(step, state->service_failed, PLAN_RESET_FAILED);
+        /* what has just been told to stop may have failed at it since the state was read */
+        add(step, known || state->service_failed, PLAN_RESET_FAILED);
 }
 
 static void decide_stalled(PlanStep *step, const PlanInput *in, const PlanEntry *wanted) {
@@ -121,7 +123,7 @@ static bool decide(const PlanInput *in, const PlanEntry *known, const PlanEntry 
         if (!wanted) {
                 if (!known && is_idle(state))
                         return false;
-                decide_gone(step, state);
+                decide_gone(step, known != NULL, state);
                 return true;
         }
 

@@ -52,7 +52,7 @@ typedef enum PlanAction {
 } PlanAction;
 
 typedef enum PlanReason {
-        PLAN_QUIET, /* nothing is done, but it becomes known */
+        PLAN_QUIET, /* nothing is said: it becomes known, or is cleaned up */
         PLAN_NEW,
         PLAN_CHANGED,
         PLAN_GONE,
