@@ -26,6 +26,8 @@ static bool never_ran(const FailureUnit *u) {
 Failure failure_judge(const FailureReport *report, const FailureUnit *u) {
         bool timeout = is(report->result, "timeout");
 
+        if (u->is_gone)
+                return (Failure) { FAILURE_ASKED, false };
         /* its timer was due when its time was up, and may have started it again already */
         if (!u->is_failed)
                 return (Failure) { timeout ? FAILURE_OVERSTAY : FAILURE_NONE, false };

@@ -16,6 +16,7 @@ typedef struct FailureReport {
  */
 typedef struct FailureUnit {
         bool is_failed; /* still; it has not been started again or reset */
+        bool is_gone;   /* removed, or not enabled any more */
         bool has_timer; /* its schedule's timer is active */
         bool agent_wanted;
         uint64_t inactive_exit, active_enter, active_exit, process_exit;
@@ -24,7 +25,7 @@ typedef struct FailureUnit {
 
 typedef enum FailureVerdict {
         FAILURE_NONE,     /* it runs again, or is about to: nothing is done */
-        FAILURE_ASKED,    /* it ended because it was told to; how does not matter: forgotten */
+        FAILURE_ASKED,    /* it ended because it was told to, or is gone; how does not matter: forgotten */
         FAILURE_EXCUSED,  /* exit status 13, not for this host: forgotten, retried later */
         FAILURE_OVERSTAY, /* forgotten, its schedule goes on */
         FAILURE_FAILED,   /* left failed, retried later */

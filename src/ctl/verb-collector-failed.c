@@ -9,6 +9,7 @@
 
 #include "basic/clock.h"
 #include "conf/instance.h"
+#include "conf/names.h"
 #include "ctl/agent-bus.h"
 #include "ctl/failure.h"
 #include "ctl/say.h"
@@ -52,7 +53,15 @@ static int read_times(Systemd *s, const char *unit, FailureUnit *u) {
         return 0;
 }
 
-static int look(Systemd *s, const Units *units, FailureUnit *ret) {
+/* Only root removes a FIFO, of a collector that there is no more. */
+static bool is_gone(const char *instance) {
+        _cleanup_(freep) char *path = NULL;
+
+        return asprintf(&path, RUNDIR "/" RUN_FIFOS "/%s", instance) >= 0 && access(path, F_OK) < 0 &&
+               errno == ENOENT;
+}
+
+static int look(Systemd *s, const char *instance, const Units *units, FailureUnit *ret) {
         _cleanup_(systemd_unit_done) SystemdUnit agent = {}, service = {}, timer = {};
         FailureUnit u;
         int r;
@@ -68,6 +77,7 @@ static int look(Systemd *s, const Units *units, FailureUnit *ret) {
         u = (FailureUnit) {
                 /* with a job that starts it, it is about to run again */
                 .is_failed = !unit_is_up(&service) && strcmp(service.active_state, "failed") == 0,
+                .is_gone = is_gone(instance),
                 .has_timer = unit_is_up(&timer),
                 .agent_wanted = unit_is_up(&agent),
         };
@@ -135,7 +145,7 @@ static int look_after(Systemd *s, const char *instance, const FailureReport *rep
         int r, k = 0;
 
         name_units(instance, &units);
-        r = look(s, &units, &unit);
+        r = look(s, instance, &units, &unit);
         if (r < 0)
                 return r;
 

@@ -119,6 +119,7 @@ static void test_no_states(void **state _unused_) {
 #define FIRST .is_failed = true, .inactive_exit = 5, .process_exit = 6, .runtime_max = UINT64_MAX
 #define TIMER .has_timer = true
 #define AGENT .agent_wanted = true
+#define GONE .is_gone = true
 
 static const struct {
         const char *name;
@@ -147,6 +148,8 @@ static const struct {
         { "nobody read", LATE, { NEVER_UP, AGENT }, FAILURE_OVERSTAY, true },
         { "nobody read, the agent is stopped", LATE, { NEVER_UP }, FAILURE_OVERSTAY, false },
         { "nobody read, but it has a schedule", LATE, { NEVER_UP, TIMER, AGENT }, FAILURE_OVERSTAY, false },
+        { "failed, as it is gone", EXIT("127"), { BY_ITSELF, GONE, TIMER, AGENT }, FAILURE_ASKED, false },
+        { "nobody read, as it is gone", LATE, { NEVER_UP, GONE, AGENT }, FAILURE_ASKED, false },
         { "nothing is known", {}, { BY_ITSELF, AGENT }, FAILURE_FAILED, true },
 };
 
