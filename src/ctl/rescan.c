@@ -185,11 +185,12 @@ static int copy_known(const Rescan *rs, Entries *ret) {
 static int stop_with_agent(Rescan *rs) {
         _cleanup_(systemd_unit_done) SystemdUnit agent = {};
         int r = systemd_find(rs->systemd, AGENT_UNIT, &agent);
+        bool is_down;
 
         if (r < 0)
                 return r;
-        if (strcmp(agent.job_type, "stop") != 0 &&
-            (agent.job_type[0] || strcmp(agent.active_state, "inactive") != 0))
+        is_down = strcmp(agent.active_state, "inactive") == 0 || strcmp(agent.active_state, "failed") == 0;
+        if (strcmp(agent.job_type, "stop") != 0 && (agent.job_type[0] || !is_down))
                 return 0;
 
         return stop_collectors(rs->systemd);
