@@ -33,8 +33,8 @@ static const Verb verbs[] = {
         { "prepare", NULL, "make what the agent needs below " RUNDIR, verb_prepare, 0, 0, 0, true },
         { "stopping", NULL, "stop the collectors, if the agent is not to come back", verb_stopping, 0, 0, 0,
           true },
-        { "stopped", NULL, "stop the collectors, if the agent refused its configuration", verb_stopped, 0, 0,
-          0, true },
+        { "stopped", NULL, "stop the collectors, if the agent is not started again", verb_stopped, 0, 0, 0,
+          true },
         { "collector-failed", "INSTANCE", "look after a collector that has failed", verb_collector_failed, 0,
           1, 1, true },
 };

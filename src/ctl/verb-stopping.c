@@ -2,7 +2,12 @@
 
 /* tcollector.service's ExecStop= and ExecStopPost=. Whether the agent is to come back is told by its unit's
  * own job: "stop", "restart", or none where it ended by itself. The collectors are stopped before the agent,
- * which then reads what they left. Neither ever fails the stop. */
+ * which then reads what they left. Neither ever fails the stop.
+ *
+ * systemd leaves ExecStop= out where the agent has not come up yet, or is being reloaded, and a stop may
+ * take the place of a restart that is past it: then ExecStopPost= finds collectors that still run. To wait
+ * for them is no deadlock, in neither: a collector is started after the agent, so its stop goes before the
+ * agent's. */
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +37,15 @@ static void note_restart(void) {
                 (void) log_warning_errno(errno, "Failed to make " RUNDIR "/" RUN_RESTARTING ": %m");
 }
 
+static void stop_and_wait(Systemd *systemd) {
+        int r;
+
+        (void) stop_collectors(systemd); /* logs what fails */
+        r = systemd_wait(systemd, STOP_TIMEOUT);
+        if (r < 0)
+                (void) log_warning_errno(r, "Some collectors have not stopped in time: %m");
+}
+
 int verb_stopping(const VerbArgs *args _unused_) {
         _cleanup_(systemd_unit_done) SystemdUnit agent = {};
         _cleanup_(systemd_freep) Systemd *systemd = NULL;
@@ -54,10 +68,7 @@ int verb_stopping(const VerbArgs *args _unused_) {
                 return EXIT_SUCCESS;
         }
 
-        (void) stop_collectors(systemd);
-        r = systemd_wait(systemd, STOP_TIMEOUT);
-        if (r < 0)
-                (void) log_warning_errno(r, "Some collectors have not stopped in time: %m");
+        stop_and_wait(systemd);
         return EXIT_SUCCESS;
 }
 
@@ -70,9 +81,16 @@ static bool is_refusal(void) {
 }
 
 int verb_stopped(const VerbArgs *args _unused_) {
+        _cleanup_(systemd_unit_done) SystemdUnit agent = {};
         _cleanup_(systemd_freep) Systemd *systemd = NULL;
 
-        if (!is_refusal() || open_systemd(&systemd) < 0)
+        if (open_systemd(&systemd) < 0)
+                return EXIT_SUCCESS;
+        if (systemd_find(systemd, AGENT_UNIT, &agent) >= 0 && strcmp(agent.job_type, "stop") == 0) {
+                stop_and_wait(systemd);
+                return EXIT_SUCCESS;
+        }
+        if (!is_refusal())
                 return EXIT_SUCCESS;
 
         (void) stop_collectors(systemd);

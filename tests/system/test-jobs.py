@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Jobs of systemd that come in each other's way: one that replaces another, one in the midst of another."""
+import random
+
 import installed
 
 LOOP = installed.SHELL + "while :; do echo $TCOLLECTOR_NAME.i $(date +%s) {}; sleep 0.2; done\n"
 # Takes its time to end, and then fails.
 SLOW = installed.SHELL + "trap 'sleep 0.5; exit 1' TERM\nwhile :; do echo slow.i $(date +%s) {}; sleep 0.1; done\n"
+TIMES = 12
 
 
 def service(name):
@@ -50,8 +53,46 @@ class Jobs(installed.TestCase):
                                                                "tcollector-col*"), "nothing to be done any more")
             self.assertEqual("", self.failed())
             self.assert_state("tcollector-col-retry@slow.timer", "inactive")
-            self.assertNotIn("nothing to run", self.machine.journal("-u", service("slow")))
+            self.assertNotIn("there is no collector", self.machine.journal("-u", service("slow")))
             self.assertEqual("", self.rescan())
+
+
+    # -- a stop in the midst of something else --
+
+    def assert_nothing_runs(self, what):
+        running = self.machine.run(["pgrep", "-l", "-u", "tcollector,tcollector-col"], check=False).stdout
+        self.assertEqual("", running, f"{what}\n{self.machine.told()}")
+        active = self.machine.systemctl("list-units", "--plain", "--no-legend", "--state=active,activating,reloading,"
+                                        "deactivating", "tcollector*.service", "tcollector*.timer",
+                                        "tcollector*.path", "tcollector*.target")
+        self.assertEqual("", active, f"{what}\n{self.machine.told()}")
+        self.assertEqual("", self.machine.systemctl("list-jobs", "--plain", "--no-legend", "tcollector*"), what)
+
+    def stop_in_the_midst_of(self, verb, starts_from, longest):
+        """Nothing runs on, and nothing comes back: a collector that ends would be started again after 15 s."""
+        self.tsd()
+        for name in ("one", "two"):
+            self.machine.add_collector(name, 0, LOOP.format(1))
+        self.machine.add_collector("often", 1, installed.SHELL + "echo often.i $(date +%s) $(date +%N)\n")
+        self.machine.systemctl("daemon-reload")
+        for i in range(TIMES):
+            if starts_from:
+                self.machine.systemctl("start", "tcollector")
+                self.machine.wait_for_state(service("one"), "active")
+            delay = random.uniform(0, longest)
+            self.machine.shell(f"systemctl {verb} --no-block tcollector; sleep {delay:.4f}; systemctl stop tcollector")
+            self.assert_nothing_runs(f"round {i}, {delay:.4f} s behind the {verb}")
+        self.machine.let_pass(20)
+        self.assert_nothing_runs("20 s later")
+
+    def test_stop_behind_restart(self):
+        self.stop_in_the_midst_of("restart", True, 0.3)
+
+    def test_stop_behind_reload(self):
+        self.stop_in_the_midst_of("reload", True, 0.1)
+
+    def test_stop_behind_start(self):
+        self.stop_in_the_midst_of("start", False, 0.3)
 
 
 if __name__ == "__main__":
