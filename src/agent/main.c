@@ -99,7 +99,7 @@ int main(int argc, char **argv) {
                       SIG_DFL); /* a parent may have left it ignored: no exit status would be seen */
 
         r = options_parse(argc, argv, &options);
-        if (r < 0)
+        if (r < 0 && r != -ENOMEM)
                 service_rescue(SYSCONFDIR "/tcollector");
         if (r != 0)
                 return options_exit_status(r, argc, argv);

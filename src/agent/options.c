@@ -73,7 +73,8 @@ int options_exit_status(int r, int argc, char **argv) {
         if (r == -EINVAL)
                 return 2;
 
-        for (int i = 1; i < argc; i++)
+        /* what lacks memory now may have it when it is started again */
+        for (int i = 1; i < argc && r != -ENOMEM; i++)
                 if (strcmp(argv[i], "--service") == 0)
                         return EX_CONFIG;
 

@@ -315,6 +315,7 @@ static void test_taken(void **state _unused_) {
  * usage. */
 static void test_system_files(void **state _unused_) {
         _cleanup_(outcome_done) Outcome both = {}, drop_in = {}, broken = {}, named = {}, help = {};
+        char name[] = "tcollector", option[] = "--service", *service[] = { name, option, NULL };
 
         assert_int_equal(mkdir("etc", 0755), 0);
         assert_int_equal(mkdir("etc/conf.d", 0755), 0);
@@ -332,6 +333,8 @@ static void test_system_files(void **state _unused_) {
         write_file("etc/conf.d/b.conf", "max_tags = none");
         parse("-v", &broken);
         assert_int_equal(options_exit_status(broken.r, 0, NULL), 1);
+        assert_int_equal(options_exit_status(broken.r, 2, service), 78);
+        assert_int_equal(options_exit_status(-ENOMEM, 2, service), 1);
         assert_string_equal(broken.err.data, "tcollector: etc/conf.d/b.conf:1: max_tags = \"none\": "
                                              "must be a number from 1 to 64.\n");
         parse("--config F", &named);
