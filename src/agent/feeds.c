@@ -93,12 +93,13 @@ static void set_aside(const Feeds *f, Feed *feed) {
         if (strcmp(feed->stored_as, FEED_STORE_REPLACED) == 0)
                 return;
 
+        /* in this order: systemd does not store what it has, be it under another name */
+        handover_forget(f->context.handover, store_name(name, FEED_STORE_PREFIX, feed->instance));
         feed->stored_as = FEED_STORE_REPLACED;
         r = handover_store(f->context.handover, store_name(name, FEED_STORE_REPLACED, feed->instance),
                            source_fd(feed->source));
         if (r < 0)
                 (void) log_debug_errno(r, "%s: The rest of its old FIFO is not kept: %m", feed->name);
-        handover_forget(f->context.handover, store_name(name, FEED_STORE_PREFIX, feed->instance));
 }
 
 /* Reads on, to its end, what the process before read and is not in the folder. Takes `fd`. NULL: it cannot
