@@ -19,11 +19,18 @@
 
 #include "io/source-internal.h"
 
+/* The next turn is behind all others that have something to do, and they may always have. So those that are
+ * due are served at the next tick, if not before. */
 static void hub_schedule(SourceHub *h) {
-        if (!TAILQ_EMPTY(&h->lists[SOURCE_DUE]))
-                (void) sd_event_source_set_enabled(h->turn, SD_EVENT_ONESHOT);
+        bool due = !TAILQ_EMPTY(&h->lists[SOURCE_DUE]);
 
-        if (h->ticking || TAILQ_EMPTY(&h->lists[SOURCE_GATHERING]))
+        if (due)
+                (void) sd_event_source_set_enabled(h->turn, SD_EVENT_ONESHOT);
+        if (!due && TAILQ_EMPTY(&h->lists[SOURCE_GATHERING])) {
+                h->ticking = h->ticking && sd_event_source_set_enabled(h->tick, SD_EVENT_OFF) < 0;
+                return;
+        }
+        if (h->ticking)
                 return;
 
         h->ticking = sd_event_source_set_time_relative(h->tick, h->interval) >= 0 &&

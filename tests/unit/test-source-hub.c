@@ -138,42 +138,6 @@ static void test_a_flood_does_not_starve(void **state _unused_) {
 }
 
 /* Where there is always less room than one source has, all get their share of it. */
-/* A writer that is always ahead: whatever is taken stands in the pipe again at once. */
-static size_t refill_lines(void *userdata, Slice lines) {
-        int fd = *(const int *) userdata;
-
-        assert_true(write(fd, lines.p, lines.n) > 0);
-        return lines.n;
-}
-
-static int on_once(sd_event_source *e _unused_, uint64_t usec _unused_, void *userdata) {
-        *(bool *) userdata = true;
-        return 0;
-}
-
-static void test_a_flood_leaves_the_loop_to_others(void **state _unused_) {
-        static const SourceOps ops = { .lines = refill_lines };
-        _cleanup_(sd_event_source_unrefp) sd_event_source *timer = NULL;
-        _cleanup_(rig_done) Rig rig = rig_new();
-        _cleanup_(close_fdp) int fd = -1;
-        Source *source;
-        bool fired = false;
-        int fds[2];
-
-        assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-        fd = fds[1];
-        assert_int_equal(source_new(&source, rig.hub, fds[0], SOURCE_FIFO, "flood", &ops, &fd), 0);
-        for (size_t i = 0; i < 2 * SOURCE_BUDGET / 6; i++)
-                if (write(fd, "a 1 2\n", 6) != 6)
-                        break;
-        assert_true(sd_event_add_time(rig.event, &timer, CLOCK_MONOTONIC, 0, 0, on_once, &fired) >= 0);
-
-        for (unsigned i = 0; i < 10; i++)
-                assert_true(sd_event_run(rig.event, 0) > 0);
-        assert_true(fired);
-        (void) source_free(source);
-}
-
 static void test_a_little_room_goes_round(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = rig_new();
         Sink sinks[5] = {};
@@ -465,7 +429,6 @@ int main(void) {
                 cmocka_unit_test(test_half_a_line_wakes_once),
                 cmocka_unit_test(test_ticks_adapt),
                 cmocka_unit_test(test_a_flood_does_not_starve),
-                cmocka_unit_test(test_a_flood_leaves_the_loop_to_others),
                 cmocka_unit_test(test_a_little_room_goes_round),
                 cmocka_unit_test(test_resume_within_lines_is_not_lost),
                 cmocka_unit_test(test_large_write_behind_half_a_line),
