@@ -141,8 +141,7 @@ static int pass(Rescan *rs) {
         return r;
 }
 
-/* Whatever comes of the rest: tcollector-rescan.path starts this again for as long as something is in there.
- */
+/* Whatever comes of the rest: what is left there is taken up by some later run. */
 static void take_stalled(Rescan *rs) {
         int r = rundir_take_stalled(&rs->dir, &rs->stalled);
 

@@ -94,6 +94,22 @@ class Jobs(installed.TestCase):
     def test_stop_behind_start(self):
         self.stop_in_the_midst_of("start", False, 0.3)
 
+    # -- what runs already --
+
+    def test_what_cannot_be_removed_from_stalled(self):
+        """It is the agent's folder, who knows what it puts there: nobody is kept busy by it."""
+        starts = self.machine.path("/run/tcollector/starts")
+        self.machine.drop_in("tcollector-rescan.service",
+                             "[Service]\nExecStartPre=sh -c 'echo start >>/run/tcollector/starts'\n")
+        self.start()
+        self.wait_until(starts.exists, "the first rescan")
+        self.machine.shell("mkdir -p /run/tcollector/stalled/full/of")
+        self.machine.let_pass(6)
+        before = len(starts.read_text())
+        self.machine.let_pass(10)
+        self.assertLessEqual(len(starts.read_text()) - before, len("start\n"), self.machine.told())
+        self.machine.shell("rm -r /run/tcollector/stalled/full /etc/systemd/system/tcollector-rescan.service.d")
+
 
 if __name__ == "__main__":
     installed.main()

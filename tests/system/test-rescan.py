@@ -159,7 +159,7 @@ class Rescan(installed.TestCase):
         self.assertEqual(before, self.pid("loop"))
         self.assertEqual(["loop"], self.fifos())
 
-        # or tcollector-rescan.path would start it again and again
+        # which is forgotten, not kept for when it is mended
         self.machine.systemctl("stop", "tcollector-rescan.path", "tcollector-rescan.timer")
         self.machine.shell("touch /run/tcollector/stalled/loop")
         self.rescan()
