@@ -2,7 +2,8 @@
 
 /* tcollector.service's ExecStop= and ExecStopPost=. Whether the agent is to come back is told by its unit's
  * own job: "stop", "restart", or none where it ended by itself. The collectors are stopped before the agent,
- * which then reads what they left. Neither ever fails the stop.
+ * which then reads what they left. A restart into a configuration that will be refused is a stop: nobody
+ * would read what waits in the FIFOs. Neither ever fails the stop.
  *
  * systemd leaves ExecStop= out where the agent has not come up yet, or is being reloaded, and a stop may
  * take the place of a restart that is past it: then ExecStopPost= finds collectors that still run. To wait
@@ -15,6 +16,7 @@
 #include "basic/log.h"
 #include "conf/names.h"
 #include "ctl/rundir.h"
+#include "ctl/scan.h"
 #include "ctl/states.h"
 #include "ctl/stop.h"
 #include "ctl/verbs.h"
@@ -46,6 +48,20 @@ static void stop_and_wait(Systemd *systemd) {
                 (void) log_warning_errno(r, "Some collectors have not stopped in time: %m");
 }
 
+static bool will_be_refused(void) {
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_(buffer_done) Buffer why = {};
+        int r = config_load_folder(&config, CONFIG_FOLDER, &why);
+
+        if (r >= 0 || r == -ENOMEM)
+                return false;
+
+        log_error("tcollector would refuse its configuration, and does not come back; its collectors are "
+                  "stopped: %s",
+                  why.data ?: strerrordesc_np(-r));
+        return true;
+}
+
 int verb_stopping(const VerbArgs *args _unused_) {
         _cleanup_(systemd_unit_done) SystemdUnit agent = {};
         _cleanup_(systemd_freep) Systemd *systemd = NULL;
@@ -63,7 +79,7 @@ int verb_stopping(const VerbArgs *args _unused_) {
         }
         if (!agent.job_type[0])
                 return EXIT_SUCCESS;
-        if (strcmp(agent.job_type, "restart") == 0) {
+        if (strcmp(agent.job_type, "restart") == 0 && !will_be_refused()) {
                 note_restart();
                 return EXIT_SUCCESS;
         }

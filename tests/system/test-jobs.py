@@ -94,6 +94,28 @@ class Jobs(installed.TestCase):
     def test_stop_behind_start(self):
         self.stop_in_the_midst_of("start", False, 0.3)
 
+    # -- a restart that does not come back --
+
+    def test_restart_into_a_broken_configuration(self):
+        """What stood in the FIFOs and in the queue is in the spool, and comes when it is mended."""
+        numbers = installed.Numbers()
+        tsd = self.tsd(store=numbers)
+        self.numbered("red", 20_000)
+        self.start()
+        self.wait_until(lambda: numbers.count("red") > 1000, "lines of red")
+        tsd.kill()
+        self.wait_until(lambda: self.written("red") > numbers.last("red") + 20_000, "red to write more than was stored")
+        self.machine.configure("no_such_key = 1\n")
+        self.machine.run(["systemctl", "restart", "tcollector"], check=False)
+        self.machine.wait_for_state("tcollector.service", "failed")
+        self.assertEqual("", self.machine.run(["pgrep", "-u", "tcollector,tcollector-col"], check=False).stdout)
+        self.machine.wait_for_log(r"does not come back.*tcollector\.conf:1: .*no_such_key", "-u", "tcollector")
+        self.machine.shell(f"rm -r {installed.COLLECTORS}/0")
+        self.machine.configure(self.config)
+        tsd.listen()
+        self.start()
+        self.assert_all_came(numbers, ["red"])
+
     # -- what runs already --
 
     def test_what_cannot_be_removed_from_stalled(self):
