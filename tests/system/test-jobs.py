@@ -118,6 +118,21 @@ class Jobs(installed.TestCase):
 
     # -- what runs already --
 
+    def test_wanted_while_the_agent_runs(self):
+        """A collector that is started does not bring back what was stopped by hand."""
+        for name in ("one", "two"):
+            self.machine.add_collector(name, 0, LOOP.format(1))
+        self.start()
+        for name in ("one", "two"):
+            self.machine.wait_for_state(service(name), "active")
+        self.machine.systemctl("stop", service("one"), service("two"), "tcollector-rescan.timer",
+                               "tcollector-wanted.service")
+        self.machine.systemctl("start", service("two"))
+        self.assert_state("tcollector-wanted.service", "active")
+        for unit in (service("one"), "tcollector-rescan.timer"):
+            self.assert_state(unit, "inactive")
+        self.assertEqual("", self.machine.systemctl("list-jobs", "--plain", "--no-legend", "tcollector*"))
+
     def test_what_cannot_be_removed_from_stalled(self):
         """It is the agent's folder, who knows what it puts there: nobody is kept busy by it."""
         starts = self.machine.path("/run/tcollector/starts")
