@@ -6,10 +6,45 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "basic/file.h"
 #include "conf/config-list.h"
 #include "conf/config-prepare.h"
+
+/* What lies in a folder of the configuration is read unasked, some of it at boot, so nothing is opened there
+ * that could make the reader wait: a FIFO, a terminal. /dev/null is where a link may lead. */
+static bool is_plain(const char *path) {
+        struct stat st, null;
+
+        if (stat(path, &st) < 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+                return true; /* open(2) or read(2) will say what is wrong */
+
+        return S_ISCHR(st.st_mode) && stat("/dev/null", &null) >= 0 && st.st_rdev == null.st_rdev;
+}
+
+int config_read_plain(const char *path, Buffer *text, Buffer *why) {
+        int r;
+
+        if (!is_plain(path)) {
+                (void) buffer_addf(why, "%s: this is no plain file", path);
+                return -EINVAL;
+        }
+
+        r = file_read_at(AT_FDCWD, path, CONFIG_FILE_MAX, text);
+        if (r < 0) {
+                errno = -r;
+                (void) buffer_addf(why, "%s: %m", path);
+        }
+        return r;
+}
+
+static int read_plain_file(Config *c, const char *path, Buffer *why) {
+        _cleanup_(buffer_done) Buffer text = {};
+        int r = config_read_plain(path, &text, why);
+
+        return r < 0 ? r : config_read_text(c, buffer_slice(&text), path, why);
+}
 
 static int is_drop_in(const struct dirent *e) {
         size_t n = strlen(e->d_name);
@@ -78,12 +113,14 @@ int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *
         _cleanup_(files_done) Files files = {};
         int r = config_new(&c);
 
-        if (r >= 0 && file)
+        if (r >= 0 && file && !dropin_dir)
+                r = config_read_file(c, file, why); /* named by a person, who may name a pipe */
+        if (r >= 0 && file && dropin_dir)
                 r = add_path(&files, NULL, file);
         if (r >= 0 && dropin_dir)
                 r = add_drop_ins(&files, dropin_dir, why);
         for (size_t i = 0; r >= 0 && i < files.n; i++)
-                r = config_read_file(c, files.items[i].path, why);
+                r = read_plain_file(c, files.items[i].path, why);
         if (r >= 0)
                 r = config_check(c, why);
         if (r < 0)
@@ -132,11 +169,11 @@ static void broken_done(Broken *b) {
 
 /* Notes what the file is about, as far as that can be told. */
 static int note_broken(Broken *b, const char *path) {
-        _cleanup_(buffer_done) Buffer text = {};
+        _cleanup_(buffer_done) Buffer text = {}, why = {};
         const char *slash = strrchr(path, '/');
         int r = string_list_add(&b->items, &b->n, slash ? slash + 1 : path);
 
-        if (r >= 0 && file_read_at(AT_FDCWD, path, CONFIG_FILE_MAX, &text) >= 0)
+        if (r >= 0 && config_read_plain(path, &text, &why) >= 0)
                 r = config_find_collectors(buffer_slice(&text), &b->items, &b->n);
 
         return r == -E2BIG ? 0 : r;
@@ -153,7 +190,7 @@ static int read_good(Config **ret, Files *f, Broken *b, ConfigComplaint complain
 
                 if (f->items[i].is_broken)
                         continue;
-                r = config_read_file(c, f->items[i].path, &why);
+                r = read_plain_file(c, f->items[i].path, &why);
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0) {

@@ -98,9 +98,13 @@ int config_read_file(Config *c, const char *path, Buffer *why);
 /* The same with the file's text at hand; `path` is only named. */
 int config_read_text(Config *c, Slice text, const char *path, Buffer *why);
 
+/* Adds the text of a configuration file to `text`, and never waits for it: what is neither a file nor
+ * /dev/null is -EINVAL. Failures as of config_read_file(). */
+int config_read_plain(const char *path, Buffer *text, Buffer *why);
+
 /* Reads `file`, then every *.conf in `dropin_dir` in the order of their names, and checks the whole. Either
- * may be NULL; the folder need not exist, the file must. Failures as of config_read_file() and
- * config_check(), with the cause in `why`. */
+ * may be NULL; the folder need not exist, the file must. Without a folder the file may be a pipe, too.
+ * Failures as of config_read_file() and config_check(), with the cause in `why`. */
 int config_load(Config **ret, const char *file, const char *dropin_dir, Buffer *why);
 
 /* The same of a folder such as /etc/tcollector: tcollector.conf, which need not exist here, and conf.d. */

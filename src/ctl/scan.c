@@ -13,13 +13,15 @@ void scan_done(Scan *s) {
 /* -ENOMEM; 1: it is broken; 0: it is good, or there is none. */
 static int main_file_is_broken(void) {
         _cleanup_(config_freep) Config *c = NULL;
-        _cleanup_(buffer_done) Buffer why = {};
+        _cleanup_(buffer_done) Buffer text = {}, why = {};
         int r = config_new(&c);
 
         if (r < 0)
                 return r;
 
-        r = config_read_file(c, CONFIG_FILE, &why);
+        r = config_read_plain(CONFIG_FILE, &text, &why);
+        if (r >= 0)
+                r = config_read_text(c, buffer_slice(&text), CONFIG_FILE, &why);
         if (r == -ENOMEM)
                 return r;
 

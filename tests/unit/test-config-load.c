@@ -118,6 +118,34 @@ static void test_unreadable(void **state _unused_) {
         buffer_done(&seen.text);
 }
 
+/* Nobody writes to these FIFOs: whoever opened one would wait. A link to /dev/null is an empty file. */
+static void test_no_plain_file(void **state _unused_) {
+        _cleanup_(config_freep) Config *c = NULL;
+        _cleanup_(buffer_done) Buffer why = {}, text = {};
+        _cleanup_(freep) char *fifo = NULL;
+        _cleanup_(tree_done) Tree t = {};
+        Seen seen;
+
+        tree_make(
+                &t,
+                "p conf.d/a.conf l conf.d/b.conf a.conf l conf.d/c.conf /dev/null l conf.d/d.conf /dev/full "
+                "p tcollector.conf");
+        fifo = tree_path(&t, "tcollector.conf");
+        seen = (Seen) { .root = t.root, .n_root = strlen(t.root) };
+
+        assert_int_equal(config_load_what_is_good_in(&c, t.root, note, &seen), 0);
+        assert_string_equal(seen.text.data,
+                            "tcollector.conf: this is no plain file;a.conf: this is no plain file;"
+                            "b.conf: this is no plain file;d.conf: this is no plain file;");
+        assert_false(config_collector(c, "a")->enabled);
+        assert_true(config_collector(c, "c")->enabled);
+        c = config_free(c);
+        assert_int_equal(config_load_folder(&c, t.root, &why), -EINVAL);
+        assert_non_null(strstr(why.data, "/tcollector.conf: this is no plain file"));
+        assert_int_equal(config_read_plain(fifo, &text, &why), -EINVAL);
+        buffer_done(&seen.text);
+}
+
 /* A list that only all the files together make too long: the one that does is left out, whole. */
 static void test_too_much_together(void **state _unused_) {
         _cleanup_(config_freep) Config *c = NULL;
@@ -185,9 +213,8 @@ static void test_find(void **state _unused_) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_cases),
-                cmocka_unit_test(test_unreadable),
-                cmocka_unit_test(test_too_much_together),
+                cmocka_unit_test(test_cases),         cmocka_unit_test(test_unreadable),
+                cmocka_unit_test(test_no_plain_file), cmocka_unit_test(test_too_much_together),
                 cmocka_unit_test(test_find),
         };
 
