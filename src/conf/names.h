@@ -11,7 +11,8 @@
 /* below RUNDIR */
 #define RUN_FIFOS "col"
 #define RUN_STALLED "stalled"
-#define RUN_RESTARTING "restarting" /* is there while the agent is stopped only to come back */
+#define RUN_RESTARTING "restarting"            /* is there while the agent is stopped only to come back */
+#define RUN_GOOD_CONFIG "tcollector.conf.good" /* a copy of the last tcollector.conf that could be used */
 
 #define BUS_NAME "org.opentsdb.Tcollector1"
 #define BUS_PATH "/org/opentsdb/Tcollector1"

@@ -261,7 +261,7 @@ int rundir_read(RunDir *d, const char *name, Buffer *ret) {
         return 0;
 }
 
-int rundir_write(RunDir *d, const char *name, Slice content) {
+static int write_note(RunDir *d, const char *name, Slice content, mode_t mode) {
         _cleanup_(close_fdp) int fd = -1;
         char unfinished[64];
         int r;
@@ -278,10 +278,18 @@ int rundir_write(RunDir *d, const char *name, Slice content) {
         r = fd_write_all(fd, content);
         if (r < 0)
                 return r;
-        if (fchmod(fd, 0644) < 0)
+        if (fchmod(fd, mode) < 0)
                 return -errno;
 
         return renameat(d->fd, unfinished, d->fd, name) < 0 ? -errno : 0;
+}
+
+int rundir_write(RunDir *d, const char *name, Slice content) {
+        return write_note(d, name, content, 0644);
+}
+
+int rundir_write_private(RunDir *d, const char *name, Slice content) {
+        return write_note(d, name, content, 0600);
 }
 
 int rundir_remove(RunDir *d, const char *name) {

@@ -2,7 +2,8 @@
 #pragma once
 
 /* The run-time folder, /run/tcollector: root's, with the FIFOs of the collectors in col/, the agent's own
- * stalled/, and root's notes (known, complaints, restarting). No link is followed in it. */
+ * stalled/, and root's notes (known, complaints, restarting, tcollector.conf.good). No link is followed in
+ * it. */
 
 #include <sys/types.h>
 
@@ -49,5 +50,6 @@ int rundir_take_stalled(RunDir *d, Names *ret);
 
 /* Notes. One that does not exist is empty. */
 int rundir_read(RunDir *d, const char *name, Buffer *ret);
-int rundir_write(RunDir *d, const char *name, Slice content); /* in one step */
-int rundir_remove(RunDir *d, const char *name);               /* that it is not there is no error */
+int rundir_write(RunDir *d, const char *name, Slice content);         /* in one step */
+int rundir_write_private(RunDir *d, const char *name, Slice content); /* for root alone to read */
+int rundir_remove(RunDir *d, const char *name);                       /* that it is not there is no error */

@@ -6,12 +6,13 @@
 
 void scan_done(Scan *s) {
         unit_files_done(&s->units);
+        buffer_done(&s->main_file);
         roster_done(&s->roster);
         s->config = config_free(s->config);
 }
 
 /* -ENOMEM; 1: it is broken; 0: it is good, or there is none. */
-static int main_file_is_broken(void) {
+static int main_file_is_broken(Buffer *ret_text) {
         _cleanup_(config_freep) Config *c = NULL;
         _cleanup_(buffer_done) Buffer text = {}, why = {};
         int r = config_new(&c);
@@ -24,6 +25,8 @@ static int main_file_is_broken(void) {
                 r = config_read_text(c, buffer_slice(&text), CONFIG_FILE, &why);
         if (r == -ENOMEM)
                 return r;
+        if (r >= 0)
+                *ret_text = TAKE(text);
 
         return r < 0 && r != -ENOENT;
 }
@@ -33,7 +36,7 @@ int scan_make(Complaints *complaints, Scan *ret) {
         char host[HOST_NAME_MAX + 1] = "";
         int r;
 
-        r = main_file_is_broken();
+        r = main_file_is_broken(&s.main_file);
         if (r < 0)
                 return r;
         s.is_blind = r > 0;

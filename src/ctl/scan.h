@@ -16,6 +16,7 @@ typedef struct Scan {
         Config *config;
         Roster roster; /* borrows from the configuration */
         UnitFiles units;
+        Buffer main_file; /* its text; data is NULL where there is none */
         /* The main file cannot be used: then nobody knows which folders have the collectors, and what runs
          * is to be left alone. */
         bool is_blind;

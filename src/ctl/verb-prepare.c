@@ -78,6 +78,7 @@ int verb_prepare(const VerbArgs *args _unused_) {
         if (r >= 0)
                 r = scan_make(&complaints, &scan);
         if (r >= 0) {
+                workplace_keep_config(&d, &scan, &complaints);
                 workplace_make_fifos(&d, &scan, &complaints);
                 r = complaints_store(&complaints, &d);
         }

@@ -129,6 +129,7 @@ static int pass(Rescan *rs) {
         if (r < 0 || rs->scan.is_blind)
                 return r;
 
+        workplace_keep_config(&rs->dir, &rs->scan, &rs->complaints);
         stop_the_gone(rs);
         r = reload(rs);
         if (r < 0 || rs->scan.is_blind)

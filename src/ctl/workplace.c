@@ -38,6 +38,28 @@ int workplace_open(RunDir *ret) {
         return 0;
 }
 
+/* It may be for root alone, as far as anybody knows: so is the copy. */
+static int keep_config(RunDir *d, const Scan *scan) {
+        _cleanup_(buffer_done) Buffer old = {};
+        int r;
+
+        if (!scan->main_file.data)
+                return rundir_remove(d, RUN_GOOD_CONFIG);
+
+        r = rundir_read(d, RUN_GOOD_CONFIG, &old);
+        if (r < 0 || (old.data && slice_equal(buffer_slice(&old), buffer_slice(&scan->main_file))))
+                return r;
+
+        return rundir_write_private(d, RUN_GOOD_CONFIG, buffer_slice(&scan->main_file));
+}
+
+void workplace_keep_config(RunDir *d, const Scan *scan, Complaints *complaints) {
+        int r = scan->is_blind ? 0 : keep_config(d, scan);
+
+        if (r < 0)
+                complain(complaints, RUNDIR "/" RUN_GOOD_CONFIG ": %s", strerrordesc_np(-r));
+}
+
 static bool is_wanted(void *userdata, const char *instance) {
         return roster_find(userdata, instance) != NULL;
 }

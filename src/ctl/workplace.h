@@ -9,5 +9,9 @@
 /* Opens RUNDIR and takes its lock. */
 int workplace_open(RunDir *ret);
 
+/* Keeps a copy of tcollector.conf as it was scanned, if it can be used, for the generator to read when it
+ * cannot any more. */
+void workplace_keep_config(RunDir *d, const Scan *scan, Complaints *complaints);
+
 /* A FIFO for each collector, and none besides. */
 void workplace_make_fifos(RunDir *d, const Scan *scan, Complaints *complaints);

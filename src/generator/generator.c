@@ -89,19 +89,56 @@ static int write_all(int dir_fd, const UnitFiles *u) {
         return n_written > 0 ? 0 : r;
 }
 
-static int make_all(const char *etc, const char *host, UnitFiles *ret) {
+/* false: it can be used, or there is none. */
+static bool is_broken(const char *path) {
+        _cleanup_(config_freep) Config *c = NULL;
+        _cleanup_(buffer_done) Buffer text = {}, why = {};
+        int r = config_read_plain(path, &text, &why);
+
+        if (r == -ENOENT)
+                return false;
+        if (r >= 0)
+                r = config_new(&c);
+        if (r >= 0)
+                r = config_read_text(c, buffer_slice(&text), path, &why);
+        if (r >= 0)
+                return false;
+
+        log_error("%s", why.data ?: path);
+        return true;
+}
+
+/* Without tcollector.conf nobody knows which folders have the collectors: those that run would lose their
+ * settings, and timers their times. So what it said before is used where that is known. */
+static int load(const char *etc, const char *good, Config **ret) {
+        _cleanup_(freep) char *file = NULL, *drop_ins = NULL;
+
+        if (access(good, F_OK) < 0)
+                return config_load_what_is_good_in(ret, etc, on_bad_file, NULL);
+        if (asprintf(&file, "%s/tcollector.conf", etc) < 0)
+                return -ENOMEM;
+        if (!is_broken(file))
+                return config_load_what_is_good_in(ret, etc, on_bad_file, NULL);
+        if (asprintf(&drop_ins, "%s/conf.d", etc) < 0)
+                return -ENOMEM;
+
+        log_notice("%s: what it said when it last could be used is used", file);
+        return config_load_what_is_good(ret, good, drop_ins, on_bad_file, NULL);
+}
+
+static int make_all(const char *etc, const char *good, const char *host, UnitFiles *ret) {
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_(roster_done) Roster roster = {};
         int r;
 
-        r = config_load_what_is_good_in(&config, etc, on_bad_file, NULL);
+        r = load(etc, good, &config);
         if (r >= 0)
                 r = roster_read(config, on_bad_collector, NULL, &roster);
 
         return r < 0 ? r : unit_files_make(&roster, config, host, ret);
 }
 
-int generator_run(const char *etc, const char *normal_dir) {
+int generator_run(const char *etc, const char *good, const char *normal_dir) {
         _cleanup_(close_fdp) int fd = open(normal_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_(unit_files_done) UnitFiles units = {};
         char host[HOST_NAME_MAX + 1] = {};
@@ -111,7 +148,7 @@ int generator_run(const char *etc, const char *normal_dir) {
                 return log_error_errno(errno, "Failed to open %s: %m", normal_dir);
 
         (void) gethostname(host, sizeof(host) - 1);
-        r = make_all(etc, host, &units);
+        r = make_all(etc, good, host, &units);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the collectors: %m");
 

@@ -15,6 +15,7 @@
 
 #include "basic/file.h"
 #include "basic/log.h"
+#include "conf/names.h"
 #include "generator/generator.h"
 
 #define IDENTIFIER "tcollector-generator"
@@ -55,6 +56,6 @@ int main(int argc, char **argv) {
 
         log_set_sink(log_anywhere, NULL);
         (void) umask(0022);
-        (void) generator_run(SYSCONFDIR "/tcollector", argv[1]);
+        (void) generator_run(SYSCONFDIR "/tcollector", RUNDIR "/" RUN_GOOD_CONFIG, argv[1]);
         return EXIT_SUCCESS;
 }

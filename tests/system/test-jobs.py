@@ -118,6 +118,24 @@ class Jobs(installed.TestCase):
 
     # -- what runs already --
 
+    def test_reload_of_systemd_beside_a_broken_main_file(self):
+        """Those that run keep their settings, and their times."""
+        tsd = self.tsd()
+        self.machine.configure(self.config + 'collector "one" {\n    memory_max = "77M"\n}\n')
+        self.machine.add_collector("one", 0, LOOP.format(1))
+        self.machine.add_collector("often", 1, installed.SHELL + "echo often.i $(date +%s) $(date +%N)\n")
+        self.start()
+        self.machine.wait_for_state(service("one"), "active")
+        pid = self.machine.main_pid(service("one"))
+        self.machine.configure("no_such_key = 1\n")
+        self.machine.systemctl("daemon-reload")
+        self.machine.wait_for_log(r"tcollector\.conf:1: .*no_such_key", "-t", "tcollector-generator")
+        self.assertEqual(str(77 << 20), self.machine.show(service("one"), "MemoryMax"))
+        seen = len([line for line in tsd.lines() if line.startswith("often.")])
+        self.wait_until(lambda: len([line for line in tsd.lines() if line.startswith("often.")]) > seen + 2,
+                        "the schedule to go on", units=("tcollector-col@often.timer",))
+        self.assertEqual(pid, self.machine.main_pid(service("one")))
+
     def test_wanted_while_the_agent_runs(self):
         """A collector that is started does not bring back what was stopped by hand."""
         for name in ("one", "two"):

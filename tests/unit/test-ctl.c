@@ -208,7 +208,7 @@ static void test_generated(void **state _unused_) {
         out = tree_path(&t, "out");
         assert_true(asprintf(&text, "collector_dirs = { \"%s/c\" }\n", t.root) > 0);
         tree_write(&t, "etc/tcollector.conf", text);
-        assert_int_equal(generator_run(etc, out), 0);
+        assert_int_equal(generator_run(etc, "/nonexistent", out), 0);
 
         make(&t, &made, &config, &roster);
         assert_int_equal(generated_read(out, &read), 0);

@@ -66,11 +66,12 @@ static void list_units(const Tree *t, Buffer *out) {
 }
 
 static void run(const Tree *t, Buffer *said, int want) {
-        _cleanup_(freep) char *etc = tree_path(t, "etc"), *out = tree_path(t, "out");
+        _cleanup_(freep) char *etc = tree_path(t, "etc"), *good = tree_path(t, "good"),
+                              *out = tree_path(t, "out");
 
         assert_int_equal(buffer_add_string(said, ""), 0);
         log_set_sink(note, said);
-        assert_int_equal(generator_run(etc, out), want);
+        assert_int_equal(generator_run(etc, good, out), want);
         log_set_sink(NULL, NULL);
         buffer_replace(said, t->root, "ROOT");
 }
@@ -115,6 +116,40 @@ static void test_broken_main_file(void **state _unused_) {
                                        "from 64K to 1T; ");
 }
 
+/* What it said before is used, and the other files as they are now; a good one, or none, is itself used. */
+static void test_main_file_as_it_was(void **state _unused_) {
+        static const struct {
+                const char *main_file, *units, *log;
+        } rows[] = {
+                { "queue_size = lots", COL "tail" SERVICE RESCAN WANTS "tail.service ",
+                  "ROOT/etc/tcollector.conf:1: queue_size = \"lots\": must be a size from 64K to 1T; "
+                  "ROOT/etc/tcollector.conf: what it said when it last could be used is used; " },
+                { "# nothing",
+                  COL "df" SERVICE COL "df" TIMER COL "tail" SERVICE RESCAN WANTS "df.timer " WANTS
+                      "tail.service ",
+                  "" },
+                { NULL,
+                  COL "df" SERVICE COL "df" TIMER COL "tail" SERVICE RESCAN WANTS "df.timer " WANTS
+                      "tail.service ",
+                  "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(buffer_done) Buffer said = {}, units = {};
+                _cleanup_(tree_done) Tree t = {};
+
+                set_up(&t, "x c/0/tail x c/15/df", "");
+                tree_write(&t, "good", "collector df { enabled = no }\n");
+                if (rows[i].main_file)
+                        tree_write(&t, "etc/tcollector.conf", rows[i].main_file);
+                assert_int_equal(unlinkat(t.fd, "out/.keep", 0), 0);
+                run(&t, &said, 0);
+                list_units(&t, &units);
+                assert_string_equal(units.data, rows[i].units);
+                assert_string_equal(said.data, rows[i].log);
+        }
+}
+
 static void test_no_folder(void **state _unused_) {
         _cleanup_(buffer_done) Buffer said = {};
         _cleanup_(tree_done) Tree t = {};
@@ -128,6 +163,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_cases),
                 cmocka_unit_test(test_broken_main_file),
+                cmocka_unit_test(test_main_file_as_it_was),
                 cmocka_unit_test(test_no_folder),
         };
 

@@ -216,6 +216,9 @@ static void test_notes(void **state _unused_) {
         assert_int_equal(rundir_read(&p.dir, "known", &b), 0);
         assert_string_equal(b.data, "two\n");
 
+        assert_int_equal(rundir_write_private(&p.dir, "secret", SLICE("three\n")), 0);
+        assert_mode(&p, "run/secret", S_IFREG | 0600);
+
         assert_int_equal(rundir_remove(&p.dir, "known"), 0);
         assert_int_equal(rundir_remove(&p.dir, "known"), 0);
         assert_false(is_there(&p, "run/known"));
