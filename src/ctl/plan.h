@@ -22,6 +22,7 @@ typedef struct PlanEntry {
 typedef struct PlanState {
         const char *instance;
         bool service_active, service_failed;
+        bool service_runs; /* and no job is about to change that: with what it was once started with */
         bool timer_active;
         bool retry_active; /* tcollector-col-retry@: it failed, or is not for this host, and waits */
         bool masked;       /* by the administrator, the service or the timer */

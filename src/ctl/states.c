@@ -60,6 +60,7 @@ static void note(const SystemdUnit *u, PlanState *state, bool is_timer, bool is_
                 state->timer_active = up;
         else {
                 state->service_active = up;
+                state->service_runs = strcmp(u->active_state, "active") == 0 && !u->job_type[0];
                 state->service_failed = !up && strcmp(u->active_state, "failed") == 0;
         }
 }

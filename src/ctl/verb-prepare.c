@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Before the agent starts. What systemd starts with it is known from now on: what the generator wrote, as
- * far as systemd has it in hand. A collector the generator wrote of only after the agent's own start had
- * been planned is not among it; rescan finds that it is not known, and starts it. */
+ * far as systemd has it in hand; one that has been running all the time is known as it was. A collector the
+ * generator wrote of only after the agent's own start had been planned is not among it; rescan finds that it
+ * is not known, and starts it. */
 
 #include "basic/log.h"
 #include "conf/names.h"
 #include "ctl/generated.h"
+#include "ctl/known.h"
 #include "ctl/say.h"
 #include "ctl/states.h"
 #include "ctl/verbs.h"
@@ -27,14 +29,9 @@ static bool read_states(States *ret) {
         return r >= 0;
 }
 
-static bool is_in_hand(const States *states, const PlanEntry *e) {
-        const PlanState *s = states_find(states, e->instance);
-
-        return s && (e->kind == PLAN_PERIODIC ? s->timer_active : s->service_active);
-}
-
-static int make_known(Entries *ret) {
-        _cleanup_(entries_done) Entries all = {}, known = {};
+/* `before` is what was known when an agent last started. */
+static int make_known(const Entries *before, Entries *ret) {
+        _cleanup_(entries_done) Entries generated = {};
         _cleanup_(unit_files_done) UnitFiles units = {};
         _cleanup_(states_done) States states = {};
         bool has_states = read_states(&states);
@@ -42,23 +39,21 @@ static int make_known(Entries *ret) {
 
         r = generated_read(GENERATOR_DIR, &units);
         if (r >= 0)
-                r = generated_entries(&units, &all);
-        for (size_t i = 0; r >= 0 && i < all.n; i++)
-                if (!has_states || is_in_hand(&states, all.entries + i))
-                        r = entries_set(&known, all.entries + i);
-        if (r < 0)
-                return r;
+                r = generated_entries(&units, &generated);
 
-        *ret = TAKE(known);
-        return 0;
+        return r < 0 ? r : known_make(&generated, before, has_states ? &states : NULL, ret);
 }
 
 static int write_known(RunDir *d) {
-        _cleanup_(entries_done) Entries known = {};
-        _cleanup_(buffer_done) Buffer text = {};
+        _cleanup_(buffer_done) Buffer old = {}, text = {};
+        _cleanup_(entries_done) Entries before = {}, known = {};
         int r;
 
-        r = make_known(&known);
+        r = rundir_read(d, "known", &old);
+        if (r >= 0)
+                r = entries_parse(buffer_slice(&old), &before);
+        if (r >= 0)
+                r = make_known(&before, &known);
         if (r >= 0)
                 r = entries_format(&known, &text);
 

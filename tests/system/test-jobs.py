@@ -136,6 +136,19 @@ class Jobs(installed.TestCase):
                         "the schedule to go on", units=("tcollector-col@often.timer",))
         self.assertEqual(pid, self.machine.main_pid(service("one")))
 
+    def test_replaced_while_the_agent_is_restarted(self):
+        """A package's scripts reload systemd and restart the agent, before a rescan has looked at what it brought."""
+        self.machine.add_collector("one", 0, LOOP.format(1))
+        self.start()
+        self.machine.wait_for_state(service("one"), "active")
+        self.machine.systemctl("stop", "tcollector-rescan.path", "tcollector-rescan.timer")
+        pid = self.machine.main_pid(service("one"))
+        self.machine.add_collector("one", 0, LOOP.format(2222))
+        self.machine.shell("systemctl daemon-reload; systemctl restart tcollector")
+        self.assertEqual("one: its file or settings have changed, restarted\n", self.rescan())
+        self.wait_until(lambda: self.machine.main_pid(service("one")) not in (0, pid), "another process")
+        self.assertEqual("", self.rescan())
+
     def test_wanted_while_the_agent_runs(self):
         """A collector that is started does not bring back what was stopped by hand."""
         for name in ("one", "two"):

@@ -8,6 +8,7 @@
 #include "conf/config.h"
 #include "ctl/failure.h"
 #include "ctl/generated.h"
+#include "ctl/known.h"
 #include "ctl/states.h"
 #include "ctl/status.h"
 #include "generator/generator.h"
@@ -60,13 +61,17 @@ static void test_states(void **state _unused_) {
                 UNIT("tcollector-col@.service", "loaded", "active", ""),
                 UNIT("tcollector-col@d.socket", "loaded", "active", ""),
                 UNIT("tcollector-col@e/f.service", "loaded", "active", ""),
+                UNIT("tcollector-col@f.service", "loaded", "inactive", "start"),
+                UNIT("tcollector-col@g.service", "loaded", "active", "restart"),
                 UNIT("tcollector.service", "loaded", "inactive", "start"),
                 UNIT("tcollector-rescan.service", "loaded", "active", ""),
         };
         static const PlanState want[] = {
-                { .instance = "a\\x20x", .service_active = true },
+                { .instance = "a\\x20x", .service_active = true, .service_runs = true },
                 { .instance = "b", .service_failed = true, .retry_active = true },
                 { .instance = "c", .timer_active = true, .masked = true },
+                { .instance = "f", .service_active = true },
+                { .instance = "g", .service_active = true },
         };
         _cleanup_(states_done) States s = {};
 
@@ -77,9 +82,9 @@ static void test_states(void **state _unused_) {
                 const PlanState *a = s.states + i, *b = want + i;
 
                 assert_string_equal(a->instance, b->instance);
-                if (a->service_active != b->service_active || a->service_failed != b->service_failed ||
-                    a->timer_active != b->timer_active || a->retry_active != b->retry_active ||
-                    a->masked != b->masked)
+                if (a->service_active != b->service_active || a->service_runs != b->service_runs ||
+                    a->service_failed != b->service_failed || a->timer_active != b->timer_active ||
+                    a->retry_active != b->retry_active || a->masked != b->masked)
                         fail_msg("%s", a->instance);
         }
         assert_ptr_equal(states_find(&s, "b"), s.states + 1);
@@ -93,6 +98,68 @@ static void test_no_states(void **state _unused_) {
         assert_int_equal(s.n, 0);
         assert_false(s.agent_wanted);
         assert_null(states_find(&s, "a"));
+}
+
+/* Of a collector "a", in the words of /run/tcollector/known. */
+static void test_known(void **state _unused_) {
+#define OLD "a 0000000000000001 "
+#define NEW "a 0000000000000002 "
+        static const struct {
+                const char *name, *before, *generated;
+                PlanState state;
+                const char *want;
+        } rows[] = {
+                { "runs",
+                  OLD "service\n",
+                  NEW "service\n",
+                  { .service_active = true, .service_runs = true },
+                  OLD "service\n" },
+                { "is about to",
+                  OLD "service\n",
+                  NEW "service\n",
+                  { .service_active = true },
+                  NEW "service\n" },
+                { "does not", OLD "service\n", NEW "service\n", {}, "" },
+                { "runs, and was not known",
+                  "",
+                  NEW "service\n",
+                  { .service_active = true, .service_runs = true },
+                  NEW "service\n" },
+                { "runs, and was on a schedule",
+                  OLD "timer\n",
+                  NEW "service\n",
+                  { .service_active = true, .service_runs = true },
+                  NEW "service\n" },
+                { "is on its schedule",
+                  OLD "timer\n",
+                  NEW "timer\n",
+                  { .timer_active = true, .service_active = true, .service_runs = true },
+                  NEW "timer\n" },
+                { "its schedule is stopped",
+                  OLD "timer\n",
+                  NEW "timer\n",
+                  { .service_active = true, .service_runs = true },
+                  "" },
+                { "is gone", OLD "service\n", "", { .service_active = true, .service_runs = true }, "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(entries_done) Entries before = {}, generated = {}, known = {}, all = {};
+                PlanState s = rows[i].state;
+                States states = { .states = &s, .n = 1 };
+                _cleanup_(buffer_done) Buffer b = {};
+
+                s.instance = "a";
+                assert_int_equal(buffer_add_string(&b, ""), 0);
+                assert_int_equal(entries_parse(guarded(rows[i].before), &before), 0);
+                assert_int_equal(entries_parse(guarded(rows[i].generated), &generated), 0);
+                assert_int_equal(known_make(&generated, &before, &states, &known), 0);
+                assert_int_equal(entries_format(&known, &b), 0);
+                if (strcmp(b.data, rows[i].want) != 0)
+                        fail_msg("%s: %s", rows[i].name, b.data);
+                assert_int_equal(known_make(&generated, &before, NULL, &all), 0);
+                assert_int_equal(all.n, generated.n);
+        }
 }
 
 /* -- failures -- */
@@ -325,10 +392,11 @@ static void test_status(void **state _unused_) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_unit_is_up),        cmocka_unit_test(test_states),
-                cmocka_unit_test(test_no_states),         cmocka_unit_test(test_judge),
-                cmocka_unit_test(test_describe),          cmocka_unit_test(test_generated),
-                cmocka_unit_test(test_nothing_generated), cmocka_unit_test(test_status),
+                cmocka_unit_test(test_unit_is_up), cmocka_unit_test(test_states),
+                cmocka_unit_test(test_no_states),  cmocka_unit_test(test_known),
+                cmocka_unit_test(test_judge),      cmocka_unit_test(test_describe),
+                cmocka_unit_test(test_generated),  cmocka_unit_test(test_nothing_generated),
+                cmocka_unit_test(test_status),
         };
 
         return run_tap(tests);
