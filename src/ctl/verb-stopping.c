@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* tcollector.service's ExecStop= and ExecStopPost=. Whether the agent is to come back is told by its unit's
+/* ExecStop= and ExecStopPost= of tcollector.service. Whether the agent is to come back is told by its unit's
  * own job: "stop", "restart", or none where it ended by itself. The collectors are stopped before the agent,
  * which then reads what they left. A restart into a configuration that will be refused is a stop: nobody
  * would read what waits in the FIFOs. Neither ever fails the stop.
  *
- * systemd leaves ExecStop= out where the agent has not come up yet, or is being reloaded, and a stop may
- * take the place of a restart that is past it: then ExecStopPost= finds collectors that still run. To wait
- * for them is no deadlock, in neither: a collector is started after the agent, so its stop goes before the
- * agent's. */
+ * systemd leaves ExecStop= out where the agent has not come up yet, is being reloaded, or waits to be
+ * started again after a crash, and a stop may take the place of a restart that is past it. So `stopping` is
+ * called by tcollector-stop.service, too, which is stopped before the agent whatever state that is in, but
+ * is itself not up yet while the agent starts; then ExecStopPost= finds collectors that run still. To wait
+ * for them is no deadlock, in any of these: a collector is started after the agent, so its stop goes before
+ * the agent's.
+ */
 
 #include <stdio.h>
 #include <string.h>

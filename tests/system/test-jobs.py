@@ -7,7 +7,7 @@ import installed
 LOOP = installed.SHELL + "while :; do echo $TCOLLECTOR_NAME.i $(date +%s) {}; sleep 0.2; done\n"
 # Takes its time to end, and then fails.
 SLOW = installed.SHELL + "trap 'sleep 0.5; exit 1' TERM\nwhile :; do echo slow.i $(date +%s) {}; sleep 0.1; done\n"
-TIMES = 12
+TIMES = 8
 
 
 def service(name):
@@ -16,6 +16,7 @@ def service(name):
 
 class Jobs(installed.TestCase):
     def setUp(self):
+        self.machine.shell("rm -rf /dev/shm/tcollector-test-* /var/lib/tcollector/spool")
         self.addCleanup(self.clean_up)
 
     def clean_up(self):
@@ -68,7 +69,7 @@ class Jobs(installed.TestCase):
         self.assertEqual("", active, f"{what}\n{self.machine.told()}")
         self.assertEqual("", self.machine.systemctl("list-jobs", "--plain", "--no-legend", "tcollector*"), what)
 
-    def stop_in_the_midst_of(self, verb, starts_from, longest):
+    def stop_in_the_midst_of(self, begin, starts_from, longest):
         """Nothing runs on, and nothing comes back: a collector that ends would be started again after 15 s."""
         self.tsd()
         for name in ("one", "two"):
@@ -80,19 +81,39 @@ class Jobs(installed.TestCase):
                 self.machine.systemctl("start", "tcollector")
                 self.machine.wait_for_state(service("one"), "active")
             delay = random.uniform(0, longest)
-            self.machine.shell(f"systemctl {verb} --no-block tcollector; sleep {delay:.4f}; systemctl stop tcollector")
-            self.assert_nothing_runs(f"round {i}, {delay:.4f} s behind the {verb}")
+            self.machine.shell(f"{begin}; sleep {delay:.4f}; systemctl stop tcollector")
+            self.assert_nothing_runs(f"round {i}, {delay:.4f} s behind {begin}")
         self.machine.let_pass(20)
         self.assert_nothing_runs("20 s later")
 
     def test_stop_behind_restart(self):
-        self.stop_in_the_midst_of("restart", True, 0.3)
+        self.stop_in_the_midst_of("systemctl restart --no-block tcollector", True, 0.3)
 
     def test_stop_behind_reload(self):
-        self.stop_in_the_midst_of("reload", True, 0.1)
+        self.stop_in_the_midst_of("systemctl reload --no-block tcollector", True, 0.1)
 
     def test_stop_behind_start(self):
-        self.stop_in_the_midst_of("start", False, 0.3)
+        self.stop_in_the_midst_of("systemctl start --no-block tcollector", False, 0.3)
+
+    def test_stop_behind_a_crash(self):
+        """Before it is started again, a second later."""
+        self.stop_in_the_midst_of("systemctl kill --kill-whom=main -s KILL tcollector", True, 1.2)
+
+    def test_stop_behind_reload_loses_nothing(self):
+        """The collectors are stopped first, and what they left is read."""
+        numbers = installed.Numbers()
+        self.tsd(store=numbers)
+        self.numbered("red", 20_000)
+        self.machine.systemctl("daemon-reload")
+        for _ in range(5):
+            self.machine.systemctl("start", "tcollector")
+            before = numbers.count("red")
+            self.wait_until(lambda: numbers.count("red") > before + 1000, "lines of red")
+            self.machine.shell(f"systemctl reload --no-block tcollector; sleep {random.uniform(0, 0.1):.4f};"
+                               "systemctl stop tcollector")
+        self.machine.shell(f"rm -r {installed.COLLECTORS}/0")
+        self.start()
+        self.assert_all_came(numbers, ["red"])
 
     # -- a restart that does not come back --
 
