@@ -40,10 +40,11 @@ class Compromised(installed.TestCase):
         self.machine.shell("systemctl daemon-reload; systemctl start probe-collector")
         return self.machine.main_pid("probe-collector.service")
 
-    def rows(self, text):
-        """{attempt: allowed?}"""
+    def rows_of(self, unit):
+        """{attempt: allowed?}. The journal may still be reading when the unit has been started."""
+        self.machine.wait_for_log(r"(?m)^done$", "-u", unit)
         found = {}
-        for line in text.splitlines():
+        for line in self.machine.journal("-u", unit).splitlines():
             word, _, rest = line.partition(" ")
             if word in ("allowed", "denied"):
                 found[rest.partition(": ")[0]] = word == "allowed"
@@ -55,7 +56,7 @@ class Compromised(installed.TestCase):
         self.machine.write(f"/etc/systemd/system/{unit}", f"[Service]\nType=notify\nExecStart={INSIDE} {pid}\n"
                                                           "StateDirectory=tcollector\n")
         self.machine.shell(f"systemctl daemon-reload; systemctl start {unit}; systemctl stop {unit} probe-target")
-        return self.rows(self.machine.journal("-u", unit))
+        return self.rows_of(unit)
 
     def test_sandbox(self):
         pid = self.collector()
@@ -67,7 +68,7 @@ class Compromised(installed.TestCase):
         self.machine.drop_in("tcollector.service", f"[Service]\nExecStart=\nExecStart={INSIDE} {pid}\nExecStop=\n")
         self.machine.systemctl("start", "tcollector")
         self.addCleanup(self.machine.systemctl, "stop", "tcollector")
-        agent = self.rows(self.machine.journal("-u", "tcollector"))
+        agent = self.rows_of("tcollector.service")
         self.assertEqual(set(root), set(agent))
         self.assertEqual(ALLOWED, {what for what, allowed in agent.items() if allowed})
         self.assertEqual("inactive", self.machine.state("probe-target.service"))
