@@ -46,7 +46,8 @@ class Scopes(unittest.TestCase):
         output = self.probe("run", 1)
         self.assertEqual(["0 system"], words(output, "open"))
         self.assert_killed(output)
-        self.assertIn("Stopping timed out. Killing.", self.machine.journal("-u", words(output, "scope")[0]))
+        scope = words(output, "scope")[0]
+        rig.wait_until(lambda: "Stopping timed out. Killing." in self.machine.journal("-u", scope), "systemd to say so")
         self.assert_none_left()
 
     def test_scope_is_seen_while_it_runs(self):

@@ -131,7 +131,8 @@ class Limits(unittest.TestCase):
         self.add("eater", EATER, 'memory_max = "32M"')
         rig.wait_until(lambda: self.machine.property(unit("eater"), "ActiveState") == "failed", "it to be killed",
                        vm.DEADLINE)
-        self.assertRegex(self.machine.journal("-k"), r"oom_memcg=\S*/tcollector-col@eater\.service,")
+        rig.wait_until(lambda: re.search(r"oom_memcg=\S*/tcollector-col@eater\.service,", self.machine.journal("-k")),
+                       "the kernel to say whose memory ran out", vm.DEADLINE)
         self.assertEqual(str(32 << 20), self.machine.property(unit("eater"), "MemoryMax"))
         self.wait_for(r"^eater\.hungry ")
         self.assert_unhurt()
