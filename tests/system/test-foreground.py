@@ -79,6 +79,7 @@ class Foreground(unittest.TestCase):
     def test_overstayer_and_fugitives(self):
         folder = self.collectors("fled", over=(2, FUGITIVES), steady=(0, STEADY))
         agent = self.start(folder)
+        self.wait_for(agent, r"put steady\.i ")
         self.wait_for(agent, r"put fugitives\.up \d+ \d+ host=h")
         self.assertRegex(" ".join(self.scopes()), r"tcollector-col-over-\d+\.scope tcollector-col-steady-\d+\.scope")
         first = [s for s in self.scopes() if "over" in s][0]
