@@ -5,6 +5,7 @@ import installed
 FLOODS = ("red", "green", "blue")
 TIMES = 10
 N_TIMERS = 8
+BESIDE = ("tcollector-rescan.service", "tcollector-wanted.service")
 
 TICK = installed.SHELL + 'echo "tick.$TCOLLECTOR_NAME $(date +%s) $(date +%N)"\n'
 
@@ -18,13 +19,18 @@ class Stop(installed.TestCase):
         self.machine.systemctl("daemon-reload")
         self.machine.systemctl("start", "tcollector")
 
+    def at_work(self, *units):
+        """Those that run, or are about to."""
+        return self.machine.systemctl("list-units", "--plain", "--no-legend", "--state=active,activating,reloading,"
+                                      "deactivating", *units) + \
+            self.machine.systemctl("list-jobs", "--plain", "--no-legend", *units)
+
     def assert_nothing_runs(self):
+        # These two are stopped with the agent, but its own stop does not wait for theirs.
+        self.wait_until(lambda: not self.at_work(*BESIDE), "its helpers to be stopped", units=BESIDE)
         self.assertEqual("", self.machine.run(["pgrep", "-u", "tcollector,tcollector-col"], check=False).stdout)
-        active = self.machine.systemctl("list-units", "--plain", "--no-legend", "--state=active,activating,reloading,"
-                                        "deactivating", "tcollector*.service", "tcollector*.timer",
-                                        "tcollector*.path", "tcollector*.target")
-        self.assertEqual("", active)
-        self.assertEqual("", self.machine.systemctl("list-jobs", "--plain", "--no-legend", "tcollector*"))
+        self.assertEqual("", self.at_work("tcollector*.service", "tcollector*.timer", "tcollector*.path",
+                                          "tcollector*.target"))
 
     def flood(self, tsd, numbers, enough):
         for name in FLOODS:
@@ -75,6 +81,15 @@ class Stop(installed.TestCase):
             self.assert_nothing_runs()
             self.machine.let_pass(1.5)
             self.assert_nothing_runs()
+
+    def test_with_a_rescan_under_way(self):
+        """It takes more than a second; ended with the agent, it has not failed."""
+        self.start()
+        self.machine.systemctl("start", "--no-block", "tcollector-rescan.service")
+        self.wait_until(lambda: self.machine.main_pid("tcollector-rescan.service"), "a rescan", units=BESIDE)
+        self.machine.systemctl("stop", "tcollector")
+        self.assert_nothing_runs()
+        self.assertEqual("", self.machine.systemctl("list-units", "--failed", "--plain", "--no-legend", "tcollector*"))
 
     def test_beside_one_that_is_started_again_at_once(self):
         """A collector that systemd is just starting again, here at nearly any moment, wants the agent."""
