@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Restarts and kills of the agent, fifty in all, while three collectors print 20,000 lines a second: every line
+"""Restarts and kills of the agent, fifty of each, while three collectors print 20,000 lines a second: every line
 arrives, none is altered, and the collectors do not notice."""
 import random
 import time
 
 import installed
 
-TIMES = 50
+TIMES = 100
 RATES = {"one": 6667, "two": 6667, "three": 6666}
 
 
@@ -35,7 +35,8 @@ class Restart(installed.TestCase):
                         self.machine.state("tcollector.service") == "active", "the agent to be back")
 
     def test_restart_and_kill(self):
-        pids, began = self.pids(), time.monotonic()
+        pids = self.pids()
+        offered, began = sum(self.written(name) for name in RATES), time.monotonic()
         seed = random.SystemRandom().randrange(1 << 32)
         choice = random.Random(seed)
         for i in range(TIMES):
@@ -47,15 +48,16 @@ class Restart(installed.TestCase):
                     self.wait_until(lambda: self.numbers.last(name) > before[name] + choice.randrange(2000),
                                     f"new lines of {name} after {i + 1} restarts (seed {seed})")
         self.assertEqual(pids, self.pids(), self.machine.told())
-        took = time.monotonic() - began
+        took, offered = time.monotonic() - began, sum(self.written(name) for name in RATES) - offered
 
         self.machine.systemctl("stop", *(f"tcollector-col@{name}.service" for name in RATES))
         total = sum(self.written(name) for name in RATES)
         self.assert_all_came(self.numbers, RATES)
         twice = sum(self.numbers.repeated(name) for name in RATES)
-        self.note(f"{total} lines in {took:.0f} s ({total / took:.0f}/s) over {TIMES} restarts and kills, "
+        self.note(f"{total} lines, {offered / took:.0f}/s in {took:.0f} s, over {TIMES} restarts and kills, "
                   f"{twice} came more than once; seed {seed}")
-        self.assertGreater(total, 100_000)
+        # of what they are to print, so much at least on a machine that is too slow for all of it
+        self.assertGreater(offered, sum(RATES.values()) * took / 2)
 
 
 if __name__ == "__main__":
