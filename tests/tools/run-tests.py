@@ -59,14 +59,22 @@ def build(name, spec):
     return quiet(["ninja", "-C", str(folder)])
 
 
+def suites_of(test):
+    """A test is called "PROJECT:SUITE+SUITE / NAME"."""
+    return test["name"].partition(" / ")[0].partition(":")[2].split("+")
+
+
 def read_log(folder, name, result):
-    """Counts what meson ran from its own log; False where it left none."""
+    """Counts what meson ran from its own log; False where it left none. How long the system suite took is said."""
     log = folder / "meson-logs" / "testlog.json"
     if not log.exists():
         return False
-    for line in log.read_text().splitlines():
-        test = json.loads(line)
+    tests = [json.loads(line) for line in log.read_text().splitlines()]
+    for test in tests:
         result.add(f"{name}: {test['name']} ({test['result']})", test["result"] == "OK")
+    system = [test["duration"] for test in tests if "system" in suites_of(test)]
+    if system:
+        say(f"system suite: {sum(system):.0f} s")
     return True
 
 
