@@ -22,7 +22,7 @@
 #define INTERFACE "org.freedesktop.systemd1.Manager"
 #define LOCAL_OBJECT "/org/freedesktop/DBus/Local"
 #define LOCAL_INTERFACE "org.freedesktop.DBus.Local"
-#define OPEN_TIMEOUT (1 * USEC_PER_SEC)
+#define OPEN_TIMEOUT (5 * USEC_PER_SEC)  /* it may be busy: rather late than without */
 #define SCOPE_TIMEOUT (5 * USEC_PER_SEC) /* a collector is held meanwhile */
 #define UNIT_NAME_MAX 255u
 

@@ -283,7 +283,7 @@ static void test_manager_that_goes(void **state _unused_) {
         assert_int_equal(a[2].r, 0);
 }
 
-/* Somebody listens and says nothing: given up after the second that units_open() has for it. */
+/* Somebody listens and says nothing: given up after the seconds that units_open() has for it. */
 static void test_manager_that_is_silent(void **state _unused_) {
         _cleanup_(rig_done) Rig rig = {};
         _cleanup_(close_fdp) _unused_ int fd = rig_listen(&rig);
