@@ -161,7 +161,7 @@ static void test_answers_vary(void **state) {
         Tsd *t = rig_tsd(r, &(TsdRules) { .answer = TSD_VARYING });
 
         r->trusting = true;
-        rig_start(r, (SenderConfig) { .hung_timeout = 20 * USEC_PER_MSEC });
+        rig_start(r, (SenderConfig) { .hung_timeout = 500 * USEC_PER_MSEC });
         rig_send(r, 100000);
         run_until(r, rig_is_done(r));
         run_until(r, t->n_taken == 100000);
@@ -360,7 +360,7 @@ static void test_complains_late(void **state) {
         r->trusting = true;
         rig_start(r, (SenderConfig) { .probe_timeout = 5 * USEC_PER_MSEC,
                                       .hung_timeout = 100 * USEC_PER_MSEC,
-                                      .hold_time = 400 * USEC_PER_MSEC });
+                                      .hold_time = 2 * USEC_PER_SEC });
         rig_send(r, 10);
         run_until(r, rig_is_done(r));
         assert_int_equal(t->n_accepted, 1);
