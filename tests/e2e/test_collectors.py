@@ -122,7 +122,7 @@ class Behaviour(Collectors):
     def test_stop_waits_for_last_words(self):
         """However little patience there is for the database: collectors have their five seconds."""
         c = self.collectors()
-        c.shell(0, "slow", "trap 'sleep 3; echo slow.last 1700000002 2; exit' TERM\necho slow.up 1700000001 1\n"
+        c.shell(0, "slow", "trap 'sleep 2; echo slow.last 1700000002 2; exit' TERM\necho slow.up 1700000001 1\n"
                            "while :; do sleep 0.1; done\n")
         agent = self.start(c, "--flush-timeout", "1")
         self.wait_for_values(agent, "slow.up", 1)
@@ -269,6 +269,9 @@ class Monitoring(Collectors):
         head, _, body = b"".join(parts).partition(b"\r\n\r\n")
         return head.decode(), body
 
+    def listed(self, port):
+        return {entry["name"]: entry for entry in json.loads(self.get(port)[1])}
+
     def test_list(self):
         c = self.collectors()
         port = harness.free_port()
@@ -278,10 +281,11 @@ class Monitoring(Collectors):
         agent = self.start(c, "--monitoring-interface", "127.0.0.1", "--monitoring-port", port)
         self.wait_for_values(agent, "runs.i", 1)
         agent.wait_for_log("not-here: not for this host")
-        head, body = self.get(port)
+        agent.wait_for(lambda: self.listed(port)["runs"]["lines_received"] == 2, "its second line, too, is counted")
+        head, _ = self.get(port)
         self.assertRegex(head, r"^HTTP/1\.[01] 200 ")
         self.assertRegex(head, r"(?i)content-type: application/json")
-        listed = {entry["name"]: entry for entry in json.loads(body)}
+        listed = self.listed(port)
         self.assertEqual({"runs", "not-here"}, set(listed))
         runs = listed["runs"]
         self.assertEqual({"name", "mtime", "lastspawn", "killstate", "nextkill", "lines_sent", "lines_received",
