@@ -404,6 +404,7 @@ int queue_spill(Queue *q, usec_t now) {
         if (!q->spool)
                 return 0;
 
+        spool_set_time(q->spool, now);
         while (moved < SPILL_CALL && wants_spill(q, now)) {
                 ssize_t n = spill_batch(q);
 

@@ -73,6 +73,8 @@ struct Spool {
         int append_error, sync_error;
         bool dirty, dir_dirty; /* since the last sync */
         usec_t synced;
+        usec_t now;      /* as last told */
+        usec_t given_at; /* when a segment last went for want of space; 0: never */
 };
 
 #define SEGMENT_SUFFIX ".seg"

@@ -9,6 +9,8 @@
 
 #include "store/spool-internal.h"
 
+#define GIVE_USEC (30 * USEC_PER_SEC) /* between segments that go as the file system lacks space */
+
 int spool_state_open(Spool *s) {
         if (s->state_fd >= 0)
                 return 0;
@@ -37,20 +39,34 @@ void spool_save(Spool *s) {
 
 /* -- room -- */
 
-/* Is there no room for `n` bytes more, and why? */
-static bool lacks_room(const Spool *s, size_t n, SpoolWhy *ret_why) {
+/* Bytes that the file system lacks of `n` and of what is never taken; 0: none, or none that is known of. */
+static uint64_t fs_lacks(const Spool *s, size_t n) {
         struct statvfs fs;
-        uint64_t reserve;
+        uint64_t want, available;
 
-        *ret_why = SPOOL_FULL;
-        if (s->bytes + n > s->limits.size)
-                return true;
         if (s->limits.reserve == 0 || fstatvfs(s->dir_fd, &fs) < 0)
-                return false;
+                return 0;
 
-        *ret_why = SPOOL_NO_SPACE;
-        reserve = (uint64_t) fs.f_blocks * fs.f_frsize / 1000 * s->limits.reserve;
-        return (uint64_t) fs.f_bavail * fs.f_frsize < reserve + n;
+        want = (uint64_t) fs.f_blocks * fs.f_frsize / 1000 * s->limits.reserve + n;
+        available = (uint64_t) fs.f_bavail * fs.f_frsize;
+        return want > available ? want - available : 0;
+}
+
+/* Some file systems give back late what was deleted: asked again at once, they would say that it was not
+ * enough. */
+static bool has_just_given(const Spool *s) {
+        return s->given_at > 0 && s->now - s->given_at < GIVE_USEC;
+}
+
+/* Would it help to drop segments? All of them may go but the last one. */
+static bool can_give(const Spool *s, uint64_t missing) {
+        uint64_t most = s->n_segments > 0 ? s->bytes - s->segments[s->n_segments - 1].size : 0;
+
+        return missing <= most && !has_just_given(s);
+}
+
+static bool is_at_bound(const Spool *s, size_t n) {
+        return s->bytes + n > s->limits.size;
 }
 
 static size_t on_disk(size_t n) {
@@ -58,9 +74,11 @@ static size_t on_disk(size_t n) {
 }
 
 bool spool_would_drop(Spool *s, size_t n) {
-        SpoolWhy why;
+        return is_at_bound(s, on_disk(n)) || fs_lacks(s, on_disk(n)) > 0;
+}
 
-        return s->n_segments > 1 && lacks_room(s, on_disk(n), &why);
+void spool_set_time(Spool *s, usec_t now) {
+        s->now = now;
 }
 
 /* The oldest segment goes, and with it what no reader will get now. */
@@ -90,13 +108,22 @@ static int drop_oldest(Spool *s, SpoolWhy why) {
 }
 
 static int make_room(Spool *s, size_t n) {
-        SpoolWhy why;
+        uint64_t missing = fs_lacks(s, n), freed = 0;
 
-        while (lacks_room(s, n, &why)) {
+        if (missing > 0 && !can_give(s, missing))
+                return -ENOSPC;
+
+        while (is_at_bound(s, n) || freed < missing) {
+                SpoolWhy why = is_at_bound(s, n) ? SPOOL_FULL : SPOOL_NO_SPACE;
+                uint64_t before = s->bytes;
                 int r = s->n_segments > 1 ? drop_oldest(s, why) : -ENOSPC;
 
                 if (r < 0)
                         return r;
+
+                freed += before - s->bytes;
+                if (why == SPOOL_NO_SPACE)
+                        s->given_at = s->now;
         }
 
         return 0;

@@ -64,9 +64,14 @@ int spool_open(Spool **ret, int dir_fd, const SpoolLimits *limits, SpoolOnLoss o
 Spool *spool_free(Spool *s); /* NULL-safe, returns NULL; does not sync */
 DEFINE_CLEANUP(Spool *, spool_free);
 
+/* Tells it CLOCK_MONOTONIC, for what it does at most every 30 s; until it is told, it does so at any time.
+ */
+void spool_set_time(Spool *s, usec_t now);
+
 /* Appends whole lines (at most SPOOL_BATCH_MAX bytes) at `position`, which is at or behind the head. For
  * readers that stand at the head they are the next, but what is before acked[reader] (NULL: nothing) is
  * acknowledged already; the state on disk learns both at once.
+ * Where the file system lacks space the oldest segments go only if that is enough, and then none for 30 s.
  * -ENOSPC: nothing more may be taken; or what the disk said: nothing was appended. */
 int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *origin, const uint64_t *acked);
 /* Makes durable what has been appended and acknowledged, if the interval has passed. 0, or what fsync(2)
@@ -108,5 +113,6 @@ uint64_t spool_lines(const Spool *s); /* that some reader has not acknowledged *
 uint64_t spool_lost(const Spool *s);  /* lines, since spool_open() */
 uint64_t spool_bytes(const Spool *s); /* on disk */
 size_t spool_n_segments(const Spool *s);
-bool spool_would_drop(Spool *s, size_t n); /* would appending `n` bytes cost the oldest segment? */
-int spool_error(const Spool *s);           /* 0: the last thing that was written or synced went well */
+/* Would appending `n` bytes cost the oldest segment, or be refused for want of room? */
+bool spool_would_drop(Spool *s, size_t n);
+int spool_error(const Spool *s); /* 0: the last thing that was written or synced went well */

@@ -135,21 +135,61 @@ static void test_reserve(void **state) {
         assert_int_equal(seen[n - 1], 30000);
 }
 
-/* Others have filled the disk: nothing of ours goes for it but what would not help. */
-static void test_filled_by_others(void **state) {
-        SpoolRig *r = *state;
+/* Others take all there is. */
+static void others_fill(SpoolRig *r) {
         _cleanup_(freep) char *bytes = calloc(1, DISK_BYTES);
-        int fd = openat(r->dir_fd, "others", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        _cleanup_(close_fdp) int fd =
+                openat(r->dir_fd, "others", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
         assert_non_null(bytes);
         assert_true(fd >= 0);
+        assert_int_equal(fd_write_all(fd, (Slice) { bytes, DISK_BYTES }), -ENOSPC);
+}
+
+/* Others have filled the disk: nothing of ours goes for it but what would help. */
+static void test_filled_by_others(void **state) {
+        static const struct {
+                uint64_t reserve;
+                size_t segments;
+        } rows[] = { { 50, 1 }, { 500, 3 }, { 500, 5 } };
+        SpoolRig *r = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                spool_rig_empty(r);
+                r->limits.reserve = rows[i].reserve;
+                spool_rig_open(r);
+                while (spool_n_segments(r->spool) < rows[i].segments)
+                        assert_int_equal(spool_rig_append(r, 20), 0);
+                others_fill(r);
+                assert_true(spool_would_drop(r->spool, 100));
+                assert_int_equal(spool_rig_append(r, 20), -ENOSPC);
+                assert_int_equal(spool_n_segments(r->spool), rows[i].segments);
+                assert_all_there(r, 1);
+        }
+}
+
+/* What a segment gave back does not show at once, or others take it: another one goes only when that has had
+ * its time. */
+static void test_freed_late(void **state) {
+        SpoolRig *r = *state;
+        usec_t now = 100 * USEC_PER_SEC;
+
         r->limits.reserve = 50;
         spool_rig_open(r);
-        assert_int_equal(spool_rig_append(r, 20), 0);
-        assert_int_equal(fd_write_all(fd, (Slice) { bytes, DISK_BYTES }), -ENOSPC);
-        (void) close_fd(fd);
-        assert_int_equal(spool_rig_append(r, 20), -ENOSPC);
-        assert_all_there(r, 1);
+        while (spool_n_segments(r->spool) < 5)
+                assert_int_equal(spool_rig_append(r, 20), 0);
+        for (unsigned i = 1; i < 3; i++, now += 30 * USEC_PER_SEC) {
+                others_fill(r);
+                spool_set_time(r->spool, now);
+                assert_int_equal(spool_rig_append(r, 20), 0);
+                assert_int_equal(r->losses.n[SPOOL_NO_SPACE], i);
+                others_fill(r);
+                for (unsigned k = 0; k < 10; k++)
+                        assert_int_equal(spool_rig_append(r, 20), -ENOSPC);
+                spool_set_time(r->spool, now + 30 * USEC_PER_SEC - 1);
+                assert_int_equal(spool_rig_append(r, 20), -ENOSPC);
+                assert_int_equal(r->losses.n[SPOOL_NO_SPACE], i);
+        }
 }
 
 static void test_file_size(void **state) {
@@ -205,8 +245,8 @@ static void test_read_only(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_full),      TEST(test_reserve),   TEST(test_filled_by_others),
-                TEST(test_file_size), TEST(test_read_only),
+                TEST(test_full),       TEST(test_reserve),   TEST(test_filled_by_others),
+                TEST(test_freed_late), TEST(test_file_size), TEST(test_read_only),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);
