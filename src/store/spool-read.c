@@ -292,10 +292,13 @@ void spool_settle(Spool *s) {
 
 /* -- reading -- */
 
-/* Where the reader stood that the state knows of, or would begin if it does not. */
+/* Where the reader stood that the state knows of, or would begin if it does not. Without a state nothing is
+ * known to be delivered: rather twice than never. */
 static SpoolPoint known_point(const Spool *s, unsigned i) {
         SpoolPoint at = i < s->state.n_readers ? s->state.acked[i] : s->head;
 
+        if (s->state.n_readers == 0 && s->n_segments > 0)
+                at = s->segments[0].first;
         if (s->n_segments > 0 && at.position < s->segments[0].first.position)
                 at = s->segments[0].first;
         /* Without segments all has been acknowledged, by a state that may not have reached the disk. */
