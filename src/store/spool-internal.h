@@ -70,7 +70,7 @@ struct Spool {
         size_t n_ranges, n_ranges_allocated;
 
         uint64_t lost;
-        int append_error, sync_error;
+        int append_error, sync_error, save_error;
         bool dirty, dir_dirty; /* since the last sync */
         usec_t synced;
         usec_t now;      /* as last told */

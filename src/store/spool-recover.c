@@ -265,7 +265,7 @@ static void load_state(Spool *s) {
         _cleanup_(close_fdp) int fd = -1;
         int r;
 
-        s->sync_error = MIN(spool_state_open(s), 0);
+        s->save_error = spool_state_open(s);
         if (s->state_fd < 0)
                 fd = openat(s->dir_fd, SPOOL_STATE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
         r = spool_state_read(s->state_fd < 0 ? fd : s->state_fd, &s->state);

@@ -22,19 +22,15 @@ int spool_state_open(Spool *s) {
 }
 
 void spool_save(Spool *s) {
-        int r;
-
         s->state.head = s->head;
         s->state.n_readers = MAX(s->state.n_readers, s->n_readers);
         for (unsigned i = 0; i < s->n_readers; i++)
                 s->state.acked[i] = s->readers[i].acked.at;
 
         s->dirty = true;
-        r = spool_state_open(s);
-        if (r >= 0)
-                r = spool_state_write(s->state_fd, &s->state);
-        if (r < 0)
-                s->sync_error = r;
+        s->save_error = spool_state_open(s);
+        if (s->save_error >= 0)
+                s->save_error = spool_state_write(s->state_fd, &s->state);
 }
 
 /* -- room -- */
@@ -276,14 +272,16 @@ int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *or
 static int sync_all(Spool *s) {
         SpoolSegment *tail = s->n_segments > 0 ? &s->segments[s->n_segments - 1] : NULL;
 
+        if (s->save_error < 0)
+                spool_save(s);
+        if (s->save_error < 0)
+                return s->save_error;
         if (tail && tail->fd >= 0 && fdatasync(tail->fd) < 0)
                 return -errno;
         if (s->dir_dirty && fsync(s->dir_fd) < 0)
                 return -errno;
 
         s->dir_dirty = false;
-        if (s->state_fd < 0)
-                return s->sync_error;
         if (fdatasync(s->state_fd) < 0)
                 return -errno;
 

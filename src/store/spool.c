@@ -238,5 +238,5 @@ size_t spool_n_segments(const Spool *s) {
 }
 
 int spool_error(const Spool *s) {
-        return s->append_error ?: s->sync_error;
+        return s->append_error ?: s->save_error ?: s->sync_error;
 }

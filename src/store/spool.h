@@ -74,8 +74,9 @@ void spool_set_time(Spool *s, usec_t now);
  * Where the file system lacks space the oldest segments go only if that is enough, and then none for 30 s.
  * -ENOSPC: nothing more may be taken; or what the disk said: nothing was appended. */
 int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *origin, const uint64_t *acked);
-/* Makes durable what has been appended and acknowledged, if the interval has passed. 0, or what fsync(2)
- * said. `now`: CLOCK_MONOTONIC; USEC_INFINITY: at once. */
+/* Makes durable what has been appended and acknowledged, if the interval has passed. 0; or what fsync(2)
+ * said, or, where the state could not be written and still cannot, write(2). `now`: CLOCK_MONOTONIC;
+ * USEC_INFINITY: at once. */
 int spool_sync(Spool *s, usec_t now);
 
 /* -- reading -- */

@@ -192,6 +192,29 @@ static void test_freed_late(void **state) {
         }
 }
 
+/* Room for lines, and none for the state: what is durable then is not known to be. */
+static void test_no_room_for_state(void **state) {
+        SpoolRig *r = *state;
+        _cleanup_(close_fdp) int fd = -1;
+
+        spool_rig_open(r);
+        assert_int_equal(spool_rig_append(r, 2), 0);
+        assert_int_equal(spool_sync(r->spool, USEC_INFINITY), 0);
+        fd = openat(r->dir_fd, "state", O_RDWR | O_CLOEXEC);
+        assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * 4096), 0);
+        others_fill(r);
+        assert_int_equal(spool_rig_append(r, 2), 0); /* into the page there is */
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(spool_sync(r->spool, USEC_INFINITY), -ENOSPC);
+                assert_int_equal(spool_error(r->spool), -ENOSPC);
+        }
+
+        assert_int_equal(unlinkat(r->dir_fd, "others", 0), 0);
+        assert_int_equal(spool_sync(r->spool, USEC_INFINITY), 0);
+        assert_int_equal(spool_error(r->spool), 0);
+        assert_all_there(r, 1);
+}
+
 static void test_file_size(void **state) {
         SpoolRig *r = *state;
         struct rlimit before, small;
@@ -245,8 +268,9 @@ static void test_read_only(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_full),       TEST(test_reserve),   TEST(test_filled_by_others),
-                TEST(test_freed_late), TEST(test_file_size), TEST(test_read_only),
+                TEST(test_full),       TEST(test_reserve),           TEST(test_filled_by_others),
+                TEST(test_freed_late), TEST(test_no_room_for_state), TEST(test_file_size),
+                TEST(test_read_only),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);
