@@ -95,6 +95,10 @@ void spool_report(const Spool *s, const SpoolLoss *loss);
 
 /* The number of the first segment of this sequence number or a later one; n_segments: none. */
 size_t spool_find(const Spool *s, uint64_t sequence);
+/* This process, or the system, has no descriptor or no memory just now: that says nothing of the file. */
+static inline bool spool_error_passes(int r) {
+        return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
 /* A descriptor of the segment, borrowed until the next call; or -errno. */
 int spool_segment_fd(Spool *s, size_t i);
 int spool_segment_add(Spool *s, const SpoolSegment *segment); /* behind the others; takes the fd. -ENOMEM */

@@ -129,8 +129,8 @@ static SegmentPlace cursor_place(const Spool *s, SpoolCursor *c, size_t i) {
         return (SegmentPlace) { c->offset, segment->first.position, segment->first.line };
 }
 
-/* Takes the next record in hand, whether it holds the cursor's position or not. 1; 0: there is none; or
- * -ENOMEM. */
+/* Takes the next record in hand, whether it holds the cursor's position or not. 1; 0: there is none; or an
+ * error that passes. */
 static int cursor_next(Spool *s, SpoolCursor *c) {
         size_t i = spool_find(s, c->sequence);
         SpoolWhy why = SPOOL_DAMAGED;
@@ -143,6 +143,8 @@ static int cursor_next(Spool *s, SpoolCursor *c) {
 
                 if (r >= 0)
                         r = segment_next(r, s->segments[i].size, &place, end.position, &h, &c->offset);
+                if (spool_error_passes(r))
+                        return r;
                 if (r < 0)
                         why = SPOOL_UNREADABLE;
                 if (r <= 0)
@@ -162,7 +164,7 @@ static int cursor_next(Spool *s, SpoolCursor *c) {
 }
 
 /* Takes the record in hand that holds the cursor's position, or puts the position behind what is lost. 1; 0:
- * the cursor is at the head; or -ENOMEM. */
+ * the cursor is at the head; or an error that passes. */
 static int cursor_load(Spool *s, SpoolCursor *c) {
         while (c->at.position < s->head.position) {
                 const SpoolRange *range = range_at(s, c->at.position);
@@ -214,7 +216,7 @@ static bool window_holds(const SpoolWindow *w, const SpoolCursor *c) {
 }
 
 /* Brings the lines of the cursor's record into the window. 1; 0: they are lost, and the cursor is behind
- * them; or -ENOMEM. */
+ * them; or an error that passes. */
 static int window_load(Spool *s, SpoolWindow *w, SpoolCursor *c) {
         const RecordHeader *h = &c->record;
         SpoolRange range = { { h->position, h->line }, { record_end(h), record_end_line(h) } };
@@ -229,6 +231,8 @@ static int window_load(Spool *s, SpoolWindow *w, SpoolCursor *c) {
 
         fd = spool_segment_fd(s, spool_find(s, c->sequence));
         r = fd < 0 ? fd : segment_read_lines(fd, c->offset, h, w->data);
+        if (spool_error_passes(r))
+                return r;
         if (r < 0) {
                 r = lose(s, range, c->sequence, r == -EBADMSG ? SPOOL_DAMAGED : SPOOL_UNREADABLE);
                 if (r >= 0)
@@ -367,7 +371,7 @@ void spool_sent(Spool *s, unsigned reader, uint64_t position) {
 }
 
 /* Moves to the end of the last whole line before `until` in the record in hand. 1: there is none; 0: it is
- * done, or lost; or -ENOMEM. */
+ * done, or lost; or an error that passes. */
 static int ack_part(Spool *s, SpoolReader *c, uint64_t until) {
         bool sending = window_holds(&c->window, &c->acked);
         SpoolWindow *w = sending ? &c->window : &s->window;

@@ -129,6 +129,8 @@ static int load_segment(Spool *s, uint64_t sequence) {
         segment_name(sequence, name);
         s->next_sequence = sequence + 1;
         fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0 && spool_error_passes(-errno))
+                return -errno;
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
                 report_foreign(s, name);
                 return 0;
@@ -219,7 +221,8 @@ static bool cut_tail(Spool *s, int fd, SpoolSegment *segment, uint64_t end) {
         return true;
 }
 
-/* 1: the head is known; 0: there was nothing in the last segment, and it has been dropped; or -ENOMEM. */
+/* 1: the head is known; 0: there was nothing in the last segment, and it has been dropped; or an error that
+ * passes. */
 static int recover_tail(Spool *s) {
         SpoolSegment *segment = &s->segments[s->n_segments - 1];
         _cleanup_(close_fdp) int fd = -1;
@@ -233,6 +236,8 @@ static int recover_tail(Spool *s) {
         writable = fd >= 0;
         if (fd < 0)
                 fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+        if (fd < 0 && spool_error_passes(-errno))
+                return -errno;
         r = read_tail(s, fd, segment, &t);
         if (r < 0)
                 return r;
@@ -261,11 +266,14 @@ static int recover_tail(Spool *s) {
 
 /* -- the state -- */
 
-static void load_state(Spool *s) {
+/* 0, or an error that passes. */
+static int load_state(Spool *s) {
         _cleanup_(close_fdp) int fd = -1;
         int r;
 
         s->save_error = spool_state_open(s);
+        if (spool_error_passes(s->save_error))
+                return s->save_error;
         if (s->state_fd < 0)
                 fd = openat(s->dir_fd, SPOOL_STATE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
         r = spool_state_read(s->state_fd < 0 ? fd : s->state_fd, &s->state);
@@ -275,6 +283,7 @@ static void load_state(Spool *s) {
                 s->state = (SpoolState) {};
         if (r < 0 && r != -ENODATA)
                 s->sync_error = r;
+        return 0;
 }
 
 int spool_recover(Spool *s) {
@@ -283,8 +292,9 @@ int spool_recover(Spool *s) {
         int r;
 
         s->next_sequence = 1;
-        load_state(s);
-        r = list_segments(s, &list, &n);
+        r = load_state(s);
+        if (r >= 0)
+                r = list_segments(s, &list, &n);
         if (r < 0)
                 return r;
 

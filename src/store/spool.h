@@ -58,8 +58,8 @@ typedef struct SpoolOrigin {
 
 /* Takes over the folder, which is made by the caller; `dir_fd` is borrowed for the call. Torn tails are cut
  * off, what is acknowledged stays so. One reader.
- * -EBUSY: another process has it; -ENOMEM; or what opening and reading the folder said. A read-only folder
- * opens: spool_error() says -EROFS or the like. */
+ * -EBUSY: another process has it; -EMFILE, -ENFILE, -ENOMEM: it is to be tried again; or what opening and
+ * reading the folder said. A read-only folder opens: spool_error() says -EROFS or the like. */
 int spool_open(Spool **ret, int dir_fd, const SpoolLimits *limits, SpoolOnLoss on_loss, void *userdata);
 Spool *spool_free(Spool *s); /* NULL-safe, returns NULL; does not sync */
 DEFINE_CLEANUP(Spool *, spool_free);

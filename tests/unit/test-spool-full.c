@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Disks that take no more: a small tmpfs in a mount namespace of this process's own, a limit on the size of
- * files, a read-only file system. None of it may cost a line that was appended, or more than the append. */
+ * files, a read-only file system; and a process that may open no more. None of it may cost a line that was
+ * appended, or more than the append. */
 
 #include <fcntl.h>
 #include <sched.h>
@@ -264,13 +265,58 @@ static void test_read_only(void **state) {
         assert_true(spool_is_empty(r->spool));
 }
 
+static void allow_descriptors(rlim_t more) {
+        struct rlimit limit;
+        int next;
+
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        if (more != RLIM_INFINITY) {
+                next = dup(STDIN_FILENO);
+                assert_true(next >= 0);
+                (void) close_fd(next);
+                limit.rlim_cur = (rlim_t) next + more;
+        }
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static int open_with(SpoolRig *r, rlim_t descriptors) {
+        int e;
+
+        allow_descriptors(descriptors);
+        e = spool_open(&r->spool, r->dir_fd, &r->limits, spool_rig_on_loss, &r->losses);
+        allow_descriptors(RLIM_INFINITY);
+        return e;
+}
+
+/* Without a descriptor for it a segment waits, and is not lost. */
+static void test_no_descriptor(void **state) {
+        SpoolRig *r = *state;
+
+        r->limits.segment = 4096;
+        spool_rig_open(r);
+        assert_int_equal(fill(r, 60), 0);
+        allow_descriptors(0);
+        assert_int_equal(spool_peek(r->spool, 0).n, 0);
+        assert_int_equal(spool_ack(r->spool, 0, spool_head(r->spool)), 0);
+        allow_descriptors(RLIM_INFINITY);
+        assert_int_equal(spool_lines(r->spool), 1200);
+
+        spool_rig_close(r);
+        for (rlim_t n = 0; n < 3; n++) /* its folder; its state; a segment */
+                assert_int_equal(open_with(r, n), -EMFILE);
+        assert_int_equal(open_with(r, 3), 0);
+        assert_int_equal(r->losses.calls, 0);
+        assert_all_there(r, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(test_full),       TEST(test_reserve),           TEST(test_filled_by_others),
                 TEST(test_freed_late), TEST(test_no_room_for_state), TEST(test_file_size),
-                TEST(test_read_only),
+                TEST(test_read_only),  TEST(test_no_descriptor),
         };
 
         cmocka_set_message_output(CM_OUTPUT_TAP);
