@@ -427,6 +427,7 @@ int queue_flush_to_spool(Queue *q) {
         if (!q->spool)
                 return -ENOENT;
 
+        spool_use_reserve(q->spool);
         do
                 n = spill_batch(q);
         while (n > 0);

@@ -67,8 +67,9 @@ uint64_t queue_acked_at(const Queue *q,
  * 1: something has moved, so the ring has room; 0: there was nothing to do; negative: what the spool said,
  * once for each try; it is tried again with back-off. `now`: CLOCK_MONOTONIC. */
 int queue_spill(Queue *q, usec_t now);
-/* For a clean stop: all that is in the ring moves to the spool, and the disk has it when 0 is returned.
- * -ENOENT: there is no spool; otherwise what the spool said, and the rest stays in the ring. */
+/* For a clean stop: all that is in the ring moves to the spool, and the disk has it when 0 is returned. It
+ * may take what else is kept free for others: what stays in the ring is lost with it. -ENOENT: there is no
+ * spool; otherwise what the spool said, and the rest stays in the ring. */
 int queue_flush_to_spool(Queue *q);
 
 /* -- measures: sent + inherited = acked + lines_queued + lines_spooled + lost (SPEC.md section 4) -- */

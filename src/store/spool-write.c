@@ -73,6 +73,10 @@ bool spool_would_drop(Spool *s, size_t n) {
         return is_at_bound(s, on_disk(n)) || fs_lacks(s, on_disk(n)) > 0;
 }
 
+void spool_use_reserve(Spool *s) {
+        s->limits.reserve = 0;
+}
+
 void spool_set_time(Spool *s, usec_t now) {
         s->now = now;
 }

@@ -68,6 +68,10 @@ DEFINE_CLEANUP(Spool *, spool_free);
  */
 void spool_set_time(Spool *s, usec_t now);
 
+/* From now on the file system's reserve may be taken, too: where the alternative is to lose what is to go to
+ * the disk. */
+void spool_use_reserve(Spool *s);
+
 /* Appends whole lines (at most SPOOL_BATCH_MAX bytes) at `position`, which is at or behind the head. For
  * readers that stand at the head they are the next, but what is before acked[reader] (NULL: nothing) is
  * acknowledged already; the state on disk learns both at once.

@@ -376,6 +376,25 @@ static void test_bound(void **state) {
         assert_false(moved);
 }
 
+/* What is kept free for others is no place for what a server does not take, but for what would be lost. */
+static void test_reserve(void **state) {
+        _cleanup_(world_done) World w = { .rig = *state, .now = USEC_PER_SEC };
+
+        w.rig->limits.reserve = 1000; /* all of it, so the file system is always short of space */
+        assert_int_equal(ring_new(&w.ring, RING_BYTES), 0);
+        open_queue(&w);
+        while (put_lines(&w, 10))
+                ;
+        assert_int_equal(queue_spill(w.queue, w.now), 0);
+        assert_int_equal(queue_spill(w.queue, w.now + 5 * USEC_PER_SEC), -ENOSPC);
+        assert_int_equal(queue_lines_spooled(w.queue), 0);
+        assert_int_equal(queue_flush_to_spool(w.queue), 0);
+        assert_int_equal(queue_lines_queued(w.queue), 0);
+        check_sum(&w);
+        drain(&w, 0);
+        check_sum(&w);
+}
+
 /* Killed between the spool's record and the ring's cursor: the ring still has what the spool has. */
 static void test_overlap(void **state) {
         _cleanup_(world_done) World w = { .rig = *state, .now = USEC_PER_SEC };
@@ -416,6 +435,7 @@ int main(void) {
                 TEST(test_found_full),
                 TEST(test_found_full_and_acked),
                 TEST(test_bound),
+                TEST(test_reserve),
                 TEST(test_overlap),
         };
 
