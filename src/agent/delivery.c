@@ -366,6 +366,15 @@ bool delivery_is_away(const Delivery *d) {
         return !delivery_is_drained(d);
 }
 
+bool delivery_one_waits(const Delivery *d) {
+        size_t drained = 0;
+
+        for (size_t i = 0; i < d->n; i++)
+                drained += sender_is_drained(d->senders[i]);
+
+        return d->policy == CONFIG_POLICY_MIRROR && drained > 0 && drained < d->n;
+}
+
 /* -- servers -- */
 
 ConfigPolicy delivery_policy(const Delivery *d) {

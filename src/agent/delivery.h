@@ -52,6 +52,9 @@ void delivery_tidy(Delivery *d);
 bool delivery_is_drained(const Delivery *d); /* all that was committed is delivered */
 bool delivery_is_away(const Delivery *d);    /* no server can be reached at this moment */
 
+/* With mirror: a server has got everything, and what is new to it waits for one that is slower. */
+bool delivery_one_waits(const Delivery *d);
+
 /* Of those that have left the queue: `acked` were delivered, `refused` were lost because a server named them
  * as bad; with mirror, as many as the server has refused that has refused least. */
 uint64_t delivery_acked(const Delivery *d);

@@ -144,13 +144,14 @@ int service_on_sync(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void say_spilling(Service *s, int r) {
+static void say_spilling(Service *s, int r, bool one_waits) {
         uint64_t held_back;
 
         if (r < 0 && ratelimit_allow(&s->complaints, clock_usec(CLOCK_MONOTONIC), &held_back))
                 (void) log_error_errno(r, "The spool cannot be written, the queue is in memory only: %m");
         if (r > 0 && !s->spilling)
-                log_notice("Nothing is delivered and memory is full: points go to the spool on disk");
+                log_notice("%s and memory is full: points go to the spool on disk",
+                           one_waits ? "A server is slower than another" : "Nothing is delivered");
         s->spilling = r > 0 || (r == 0 && s->spilling);
 }
 
@@ -165,12 +166,14 @@ static void sync_in_a_second(sd_event_source *e) {
 
 void service_spill(Manager *m) {
         Service *s = m->service;
+        bool one_waits;
         int r;
 
         if (!m->spool)
                 return;
 
-        r = queue_spill(m->queue, clock_usec(CLOCK_MONOTONIC));
+        one_waits = delivery_one_waits(m->delivery);
+        r = queue_spill(m->queue, clock_usec(CLOCK_MONOTONIC), one_waits);
         if (r == 0 && s->spilling && spool_is_empty(m->spool)) {
                 s->spilling = false;
                 log_notice("All that was in the spool is delivered");
@@ -178,7 +181,7 @@ void service_spill(Manager *m) {
         if (r == 0)
                 return;
 
-        say_spilling(s, r);
+        say_spilling(s, r, one_waits);
         if (r > 0) {
                 source_hub_resume(m->hub);
                 sync_in_a_second(s->sync);

@@ -371,8 +371,9 @@ static ssize_t spill_batch(Queue *q) {
         return (ssize_t) lines.n;
 }
 
-/* Has nothing been acknowledged for so long that the disk is to take what memory cannot? */
-static bool has_stalled(Queue *q, usec_t now) {
+/* Has nothing been acknowledged for so long that the disk is to take what memory cannot, or does one reader
+ * make the others wait? */
+static bool has_stalled(Queue *q, usec_t now, bool one_waits) {
         uint64_t floor = smallest_acked(q);
 
         q->full = q->full && floor == q->floor;
@@ -384,12 +385,12 @@ static bool has_stalled(Queue *q, usec_t now) {
 
         /* A process that is killed again and again would wait for ever: the one before has waited already.
          */
-        return q->full || now - q->progress >= STALL_USEC;
+        return q->full || one_waits || now - q->progress >= STALL_USEC;
 }
 
-static bool wants_spill(Queue *q, usec_t now) {
+static bool wants_spill(Queue *q, usec_t now, bool one_waits) {
         size_t size = ring_size(q->ring), used = ring_used(q->ring);
-        bool stalled = has_stalled(q, now);
+        bool stalled = has_stalled(q, now, one_waits);
 
         q->spilling = used > (q->spilling ? size / 2 : size / 4 * 3);
         if (!q->spilling || now < q->retry_at)
@@ -398,14 +399,14 @@ static bool wants_spill(Queue *q, usec_t now) {
         return stalled || (!spool_is_empty(q->spool) && !spool_would_drop(q->spool, SPILL_BATCH));
 }
 
-int queue_spill(Queue *q, usec_t now) {
+int queue_spill(Queue *q, usec_t now, bool one_waits) {
         size_t moved = 0;
 
         if (!q->spool)
                 return 0;
 
         spool_set_time(q->spool, now);
-        while (moved < SPILL_CALL && wants_spill(q, now)) {
+        while (moved < SPILL_CALL && wants_spill(q, now, one_waits)) {
                 ssize_t n = spill_batch(q);
 
                 if (n < 0) {

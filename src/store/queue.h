@@ -62,11 +62,11 @@ uint64_t queue_acked_at(const Queue *q,
 /* Where the ring is over 3/4 full, moves its oldest lines to the spool until it is half empty, at most 4 MiB
  * a call. While no line is spooled it waits until nothing has been acknowledged for five seconds: a server
  * that is only slower than the collectors makes these wait instead. (Not where queue_new() found it so full:
- * the process before has waited.) The same where the spool is at its
- * bound, so that old lines are lost to new ones only when nothing moves.
- * 1: something has moved, so the ring has room; 0: there was nothing to do; negative: what the spool said,
- * once for each try; it is tried again with back-off. `now`: CLOCK_MONOTONIC. */
-int queue_spill(Queue *q, usec_t now);
+ * the process before has waited; nor where `one_waits`: a server that has everything would wait for another
+ * one's slowness.) The same where the spool is at its bound, so that old lines are lost to new ones only
+ * when nothing moves. 1: something has moved, so the ring has room; 0: there was nothing to do; negative:
+ * what the spool said, once for each try; it is tried again with back-off. `now`: CLOCK_MONOTONIC. */
+int queue_spill(Queue *q, usec_t now, bool one_waits);
 /* For a clean stop: all that is in the ring moves to the spool, and the disk has it when 0 is returned. It
  * may take what else is kept free for others: what stays in the ring is lost with it. -ENOENT: there is no
  * spool; otherwise what the spool said, and the rest stays in the ring. */

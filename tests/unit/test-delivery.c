@@ -20,11 +20,13 @@ static void test_mirror_one_away(void **state) {
         assert_int_equal(delivery_acked(w->delivery), 0);
         assert_int_equal(queue_lines(w->queue), w->written);
         assert_false(delivery_is_drained(w->delivery));
+        run_until(w, delivery_one_waits(w->delivery));
         assert_int_equal(delivery_n_servers(w->delivery), 2);
         assert_int_equal(delivery_server(w->delivery, 0).stats->acked, 0);
 
         come_back(w, 0);
         finish(w);
+        assert_false(delivery_one_waits(w->delivery));
         assert_int_equal(w->tsd[0].n_taken, w->written);
         assert_int_equal(w->tsd[1].n_taken, w->written);
         assert_int_equal(w->tsd[1].n_again, 0);
@@ -113,6 +115,7 @@ static void test_spread_one_away(void **state) {
         finish(w);
         assert_int_equal(w->tsd[0].n_taken, 20000);
         assert_int_equal(w->tsd[1].n_taken, 0);
+        assert_false(delivery_one_waits(w->delivery));
         assert_false(delivery_server(w->delivery, 1).in_use);
 
         tsd_restart(&w->tsd[1]);

@@ -134,7 +134,7 @@ static void send_and_ack(Victim *v, unsigned reader) {
 static void spill(Victim *v, usec_t now) {
         uint64_t lines = queue_lines_spooled(v->queue);
 
-        must(queue_spill(v->queue, now) >= 0);
+        must(queue_spill(v->queue, now, false) >= 0);
         v->log->spills += queue_lines_spooled(v->queue) > lines;
         if (spool_rig_draw(v->rig, 10) == 0) {
                 must(queue_flush_to_spool(v->queue) == 0);

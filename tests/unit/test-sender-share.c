@@ -222,7 +222,7 @@ static void step(World *w) {
         }
 
         w->now += USEC_PER_SEC;
-        assert_true(queue_spill(w->queue, w->now) >= 0);
+        assert_true(queue_spill(w->queue, w->now, false) >= 0);
         check_floor(w, i);
 }
 
@@ -291,7 +291,7 @@ static void test_many_writes(void **state) {
         for (unsigned i = 0; i < 6000; i++) {
                 if (!put_line(w)) {
                         w->now += 10 * USEC_PER_SEC;
-                        assert_true(queue_spill(w->queue, w->now) >= 0);
+                        assert_true(queue_spill(w->queue, w->now, false) >= 0);
                 }
         }
         assert_true(m->n_own > 1000);
@@ -327,7 +327,7 @@ static void test_lost_under_way(void **state) {
                         }
                         if (!put_line(w)) {
                                 w->now += 10 * USEC_PER_SEC;
-                                assert_true(queue_spill(w->queue, w->now) >= 0);
+                                assert_true(queue_spill(w->queue, w->now, false) >= 0);
                         }
                 }
 
