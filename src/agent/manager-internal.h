@@ -25,6 +25,7 @@ struct Manager {
         PointRules *rules;
         Ring *ring;
         Spool *spool; /* NULL: no queue on disk */
+        int no_spool; /* why there is none though there is to be one: a negative errno; 0: that is not so */
         Queue *queue; /* reads both */
         SourceHub *hub;
         Delivery *delivery;

@@ -31,6 +31,7 @@ int manager_with_report(const Manager *m, int (*make)(const Report *r, Buffer *o
                 .self = m->self,
                 .delivery = m->delivery,
                 .queue = m->queue,
+                .no_spool = m->no_spool,
                 .monotonic = clock_usec(CLOCK_MONOTONIC),
                 .realtime = clock_usec(CLOCK_REALTIME),
                 .started = m->started,

@@ -16,6 +16,7 @@ typedef struct Report {
         const Lane *self; /* the self-report's own lines */
         const Delivery *delivery;
         const Queue *queue;
+        int no_spool; /* why the queue has no spool though it is to have one: a negative errno; or 0 */
         usec_t monotonic, realtime, started; /* now, now, and CLOCK_MONOTONIC of the start */
 } Report;
 

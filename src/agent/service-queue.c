@@ -113,20 +113,38 @@ static int open_spool(const Config *c, Spool **ret) {
         return spool_open(ret, fd, &(SpoolLimits) { .size = c->spool_size, .reserve = 50 }, on_loss, NULL);
 }
 
-/* Without it the agent works from memory: a disk that fails is no reason not to start. */
-static void make_spool(Manager *m) {
+/* What a process with a spool has left, and nobody delivers. */
+static void warn_of_segments(const char *path) {
+        _cleanup_(close_fdp) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd >= 0 && spool_has_segments(fd))
+                log_warning("There is to be no spool (spool_size = 0): the points that are in %s are not "
+                            "delivered",
+                            path);
+}
+
+/* Without it the agent works from memory: a disk that fails is no reason not to start. One that another
+ * process has is: a former one of ours, which cannot take long to go. */
+static int make_spool(Manager *m) {
         const Config *c = m->config;
         int r;
 
-        if (c->spool_size == 0)
-                return;
+        if (c->spool_size == 0) {
+                warn_of_segments(c->spool_dir);
+                return 0;
+        }
 
         r = open_spool(c, &m->spool);
-        if (r < 0)
+        if (r == -EBUSY)
+                return log_error_errno(r, "The spool %s is still in use by another process", c->spool_dir);
+        if (r < 0) {
+                m->no_spool = r;
                 (void) log_error_errno(r, "The spool %s cannot be used, the queue is in memory only: %m",
                                        c->spool_dir);
-        else if (spool_lines(m->spool) > 0)
+        } else if (spool_lines(m->spool) > 0)
                 log_info("%" PRIu64 " points are in the spool", spool_lines(m->spool));
+
+        return 0;
 }
 
 int service_on_sync(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -210,7 +228,10 @@ int service_open_queue(Manager *m) {
         if (r < 0)
                 return r;
 
-        make_spool(m);
+        r = make_spool(m);
+        if (r < 0)
+                return r;
+
         return open_skips(m->service);
 }
 

@@ -83,10 +83,15 @@ static void amounts(const Report *r, char *buf, size_t n) {
                         delivery_acked(r->delivery), queue_lines_queued(r->queue), on_disk, gone);
 }
 
+static int disk_error(const Report *r) {
+        const Spool *spool = queue_spool(r->queue);
+
+        return spool ? spool_error(spool) : r->no_spool;
+}
+
 const char *status_line(const Report *r, char buf[static STATUS_LINE_MAX]) {
         char where[STATUS_LINE_MAX / 2], points[160], bad[32] = "", disk[96] = "";
         size_t failed = 0, n = r->census ? r->census->n : 0;
-        const Spool *spool = queue_spool(r->queue);
 
         for (size_t i = 0; i < n; i++)
                 failed += r->census->rows[i].state && strcmp(r->census->rows[i].state, "failed") == 0;
@@ -95,9 +100,9 @@ const char *status_line(const Report *r, char buf[static STATUS_LINE_MAX]) {
         amounts(r, points, sizeof(points));
         if (failed > 0)
                 (void) snprintf(bad, sizeof(bad), ", %zu failed", failed);
-        if (spool && spool_error(spool) < 0)
-                (void) snprintf(disk, sizeof(disk), "; the spool cannot be written (%s)",
-                                strerrordesc_np(-spool_error(spool)));
+        if (disk_error(r) < 0)
+                (void) snprintf(disk, sizeof(disk), "; the spool cannot be %s (%s)",
+                                queue_spool(r->queue) ? "written" : "used", strerrordesc_np(-disk_error(r)));
 
         (void) snprintf(buf, STATUS_LINE_MAX, "%s; %s; %zu collector%s%s%s", where, points, n,
                         n == 1 ? "" : "s", bad, disk);
@@ -218,8 +223,9 @@ static void add_sums(Json *j, const Report *r) {
         close_object(j);
 }
 
-static void add_queue(Json *j, const Queue *q) {
-        const Spool *spool = queue_spool(q);
+static void add_queue(Json *j, const Report *r) {
+        const Spool *spool = queue_spool(r->queue);
+        const Queue *q = r->queue;
 
         key(j, "queue");
         open_object(j);
@@ -227,16 +233,16 @@ static void add_queue(Json *j, const Queue *q) {
         number(j, "lines", queue_lines_queued(q));
         number(j, "size", queue_size(q));
         close_object(j);
-        if (!spool)
+        if (!spool && r->no_spool == 0)
                 return;
 
         key(j, "spool");
         open_object(j);
-        number(j, "bytes", spool_bytes(spool));
+        number(j, "bytes", spool ? spool_bytes(spool) : 0);
         number(j, "lines", queue_lines_spooled(q));
-        number(j, "segments", spool_n_segments(spool));
+        number(j, "segments", spool ? spool_n_segments(spool) : 0);
         number(j, "lines_lost", queue_lost(q));
-        text(j, "error", spool_error(spool) < 0 ? strerrordesc_np(-spool_error(spool)) : NULL);
+        text(j, "error", disk_error(r) < 0 ? strerrordesc_np(-disk_error(r)) : NULL);
         close_object(j);
 }
 
@@ -248,7 +254,7 @@ int status_json(const Report *r, Buffer *out) {
         text(&j, "version", PROJECT_VERSION);
         number(&j, "uptime_sec", (r->monotonic - r->started) / USEC_PER_SEC);
         text(&j, "state", status_line(r, line));
-        add_queue(&j, r->queue);
+        add_queue(&j, r);
         add_sums(&j, r);
 
         key(&j, "servers");

@@ -85,6 +85,14 @@ static int list_segments(Spool *s, uint64_t **ret, size_t *ret_n) {
         return 0;
 }
 
+bool spool_has_segments(int dir_fd) {
+        _cleanup_(freep) uint64_t *list = NULL;
+        Spool s = { .dir_fd = dir_fd };
+        size_t n = 0;
+
+        return list_segments(&s, &list, &n) >= 0 && n > 0;
+}
+
 /* -- segments -- */
 
 /* Where the segment begins: by its header, or else by its first good record. 0; -EBADMSG: it is not ours. */

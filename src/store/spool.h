@@ -61,7 +61,8 @@ typedef struct SpoolOrigin {
  * -EBUSY: another process has it; -EMFILE, -ENFILE, -ENOMEM: it is to be tried again; or what opening and
  * reading the folder said. A read-only folder opens: spool_error() says -EROFS or the like. */
 int spool_open(Spool **ret, int dir_fd, const SpoolLimits *limits, SpoolOnLoss on_loss, void *userdata);
-Spool *spool_free(Spool *s); /* NULL-safe, returns NULL; does not sync */
+Spool *spool_free(Spool *s);         /* NULL-safe, returns NULL; does not sync */
+bool spool_has_segments(int dir_fd); /* for who opens none: is there a file in the folder as a spool has? */
 DEFINE_CLEANUP(Spool *, spool_free);
 
 /* Tells it CLOCK_MONOTONIC, for what it does at most every 30 s; until it is told, it does so at any time.

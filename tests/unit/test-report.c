@@ -9,6 +9,7 @@
 
 #include "agent/report.h"
 #include "agent/runner.h"
+#include "agent/status.h"
 #include "basic/log.h"
 #include "unit/tap.h"
 
@@ -181,9 +182,39 @@ static void test_json(void **state _unused_) {
         fixture_free(f);
 }
 
+/* That there is to be a spool, and there is none, is a state like others of the disk. */
+static void test_no_spool(void **state _unused_) {
+        static const struct {
+                int error;
+                const char *line, *json;
+        } rows[] = {
+                { 0, "0 collectors", NULL },
+                { -EACCES, "0 collectors; the spool cannot be used (Permission denied)",
+                  ",\"spool\":{\"bytes\":0,\"lines\":0,\"segments\":0,\"lines_lost\":0,"
+                  "\"error\":\"Permission denied\"}" },
+        };
+        Fixture *f = fixture_new();
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(buffer_done) Buffer b = {};
+                Report r = report_of(f, false);
+                char line[STATUS_LINE_MAX];
+
+                r.no_spool = rows[i].error;
+                assert_string_equal(strstr(status_line(&r, line), "0 collectors"), rows[i].line);
+                assert_int_equal(status_json(&r, &b), 0);
+                if (rows[i].json)
+                        assert_non_null(strstr(b.data, rows[i].json));
+                else
+                        assert_null(strstr(b.data, "\"spool\""));
+        }
+
+        fixture_free(f);
+}
+
 int main(void) {
-        static const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines),
-                                                   cmocka_unit_test(test_json) };
+        static const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines), cmocka_unit_test(test_json),
+                                                   cmocka_unit_test(test_no_spool) };
 
         log_set_sink(no_log, NULL);
         return run_tap(tests);
