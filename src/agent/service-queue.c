@@ -199,11 +199,10 @@ void service_spill(Manager *m) {
         if (r == 0)
                 return;
 
+        /* One that fails may have moved something before. */
         say_spilling(s, r, one_waits);
-        if (r > 0) {
-                source_hub_resume(m->hub);
-                sync_in_a_second(s->sync);
-        }
+        source_hub_resume(m->hub);
+        sync_in_a_second(s->sync);
 }
 
 /* What is left goes to the disk, and what the FIFOs still hold after it. Where collectors still write

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The queue of the service mode, as it begins. */
+/* The queue of the service mode, as it begins, and as it goes to the disk. */
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "agent/service-internal.h"
@@ -45,6 +47,7 @@ static void world_new(World *w) {
         m->config = w->config;
         m->service = calloc(1, sizeof(*m->service));
         assert_non_null(m->service);
+        m->service->complaints = (RateLimit) { .interval = 60 * USEC_PER_SEC, .burst = 1 };
         assert_int_equal(handover_new(&m->service->handover), 0);
 }
 
@@ -127,14 +130,110 @@ static void test_spool_off(void **state _unused_) {
         }
 }
 
+/* -- spilling -- */
+
+typedef struct Reading {
+        Source *source;
+        unsigned offers;
+        bool full;
+} Reading;
+
+static size_t on_lines(void *userdata, Slice lines) {
+        Reading *r = userdata;
+
+        r->offers++;
+        return r->full ? 0 : lines.n;
+}
+
+static void on_too_long(void *userdata _unused_, Slice beginning _unused_) {
+}
+
+/* A source that the queue had no room for. */
+static void read_blocked(const World *w, Reading *r) {
+        static const SourceOps ops = { .lines = on_lines, .too_long = on_too_long };
+        int fds[2];
+
+        *r = (Reading) { .full = true };
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        assert_int_equal(write(fds[1], "a 1 1\n", 6), 6);
+        assert_int_equal(source_new(&r->source, w->manager->hub, fds[0], SOURCE_FIFO, "a", &ops, r), 0);
+        while (!source_is_blocked(r->source))
+                assert_true(sd_event_run(w->manager->event, UINT64_MAX) >= 0);
+        (void) close_fd(fds[1]);
+}
+
+static int on_time(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata _unused_) {
+        return 0;
+}
+
+/* A queue that is found full, so that it spills at once. */
+static void world_fill(const World *w) {
+        static const SenderEvents events = {};
+        Manager *m = w->manager;
+        char *p;
+
+        assert_int_equal(service_open_queue(m), 0);
+        while ((p = ring_reserve(m->ring, 100))) {
+                memset(p, 'x', 99);
+                p[99] = '\n';
+                ring_written(m->ring, 100);
+        }
+        ring_commit(m->ring, NULL);
+        assert_int_equal(queue_new(&m->queue, m->ring, m->spool), 0);
+        assert_true(sd_event_new(&m->event) >= 0);
+        assert_int_equal(source_hub_new(&m->hub, m->event), 0);
+        assert_int_equal(config_add_server(w->config, "a", "telnet://localhost:1"), 0);
+        assert_int_equal(
+                delivery_new(&m->delivery, m->event,
+                             &(DeliverySpec) { .queue = m->queue, .ring = m->ring, .config = w->config },
+                             &events, NULL),
+                0);
+        assert_true(sd_event_add_time(m->event, &m->service->sync, CLOCK_MONOTONIC, UINT64_MAX, 0, on_time,
+                                      NULL) >= 0);
+        assert_true(sd_event_source_set_enabled(m->service->sync, SD_EVENT_OFF) >= 0);
+}
+
+/* It moves something, all of it or until the disk refuses: there is room, and it is to be synced. */
+static void test_spill(void **state _unused_) {
+        static const struct {
+                rlim_t file_size;
+                bool fails;
+        } rows[] = { { RLIM_INFINITY, false }, { 20000, true } };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(world_done) World w;
+                struct rlimit before, limit;
+                Reading reading;
+
+                world_new(&w);
+                world_fill(&w);
+                read_blocked(&w, &reading);
+                reading.full = false;
+                assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+                limit = before;
+                limit.rlim_cur = MIN(before.rlim_cur, rows[i].file_size);
+                assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+                service_spill(w.manager);
+                assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+
+                assert_true(queue_lines_spooled(w.manager->queue) > 0);
+                assert_int_equal(!!strstr(logged, "cannot be written"), rows[i].fails);
+                assert_int_equal(sd_event_source_get_enabled(w.manager->service->sync, NULL), 1);
+                for (unsigned k = 0; k < 500 && reading.offers < 2; k++)
+                        assert_true(sd_event_run(w.manager->event, 10 * USEC_PER_MSEC) >= 0);
+                assert_int_equal(reading.offers, 2);
+                reading.source = source_free(reading.source);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_spool),
-                cmocka_unit_test(test_spool_that_cannot_be),
-                cmocka_unit_test(test_spool_in_use),
-                cmocka_unit_test(test_spool_off),
+                cmocka_unit_test(test_spool),        cmocka_unit_test(test_spool_that_cannot_be),
+                cmocka_unit_test(test_spool_in_use), cmocka_unit_test(test_spool_off),
+                cmocka_unit_test(test_spill),
         };
 
+        (void) signal(SIGXFSZ, SIG_IGN);
         log_set_sink(to_text, NULL);
         return run_tap(tests);
 }
