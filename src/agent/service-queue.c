@@ -89,10 +89,26 @@ static void on_loss(void *userdata _unused_, const SpoolLoss *loss) {
                             spool_why_to_string(loss->why));
 }
 
+/* The folder's name: without it a power cut takes what is in the folder, however well that is synced. Where
+ * it cannot be done the spool is still better than none. */
+static void sync_parent(const char *path) {
+        _cleanup_(close_fdp) int fd = -1;
+        _cleanup_(freep) char *parent = NULL;
+
+        if (asprintf(&parent, "%s/..", path) < 0)
+                return;
+
+        fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) < 0)
+                log_debug("%s could not be synced: %s", parent, strerrordesc_np(errno));
+}
+
 static int open_folder(const char *path) {
         int fd;
 
-        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        if (mkdir(path, 0700) >= 0)
+                sync_parent(path);
+        else if (errno != EEXIST)
                 return -errno;
 
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -29,12 +29,41 @@ static void to_text(void *userdata _unused_, int level _unused_, const char *lin
         (void) snprintf(logged + n, sizeof(logged) - n, "%s\n", line);
 }
 
+/* -- what is synced -- */
+
+static struct stat synced[8];
+static size_t n_synced;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd) {
+        if (n_synced < ELEMENTSOF(synced))
+                (void) fstat(fd, &synced[n_synced++]);
+
+        return __real_fsync(fd);
+}
+
+static bool was_synced(const char *path) {
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        for (size_t i = 0; i < n_synced; i++)
+                if (synced[i].st_ino == st.st_ino && synced[i].st_dev == st.st_dev)
+                        return true;
+
+        return false;
+}
+
+/* -- the world -- */
+
 static void world_new(World *w) {
         Manager *m = calloc(1, sizeof(*m));
 
         assert_non_null(m);
         *w = (World) { .manager = m };
         logged[0] = '\0';
+        n_synced = 0;
         assert_true(snprintf(w->dir, sizeof(w->dir), "/tmp/test-service-queue-XXXXXX") > 0);
         assert_non_null(mkdtemp(w->dir));
         (void) snprintf(w->spool, sizeof(w->spool), "%s/spool", w->dir);
@@ -70,6 +99,7 @@ static void test_spool(void **state _unused_) {
         assert_non_null(w.manager->spool);
         assert_int_equal(w.manager->no_spool, 0);
         assert_string_equal(logged, "");
+        assert_true(was_synced(w.dir)); /* it has a new folder in it */
 }
 
 static int make_file(const char *path) {
