@@ -93,6 +93,7 @@ uint64_t delivery_refused(const Delivery *d) {
 
 typedef struct Claim {
         uint64_t notes[RING_READERS_MAX];   /* wanted */
+        uint64_t alone;                     /* the only server's with mirror, which will do, too; 0: none */
         unsigned readers[RING_READERS_MAX]; /* who gets which */
         size_t n;
         bool restart; /* where they stand says nothing of who has got what: all begin at the smallest */
@@ -139,6 +140,8 @@ static int claim_readers(const Delivery *d, Claim *c) {
 
         for (size_t i = 0; i < c->n; i++) {
                 c->readers[i] = find_reader(d, used, c->notes[i]);
+                if (c->readers[i] == RING_READERS_MAX && c->alone != 0)
+                        c->readers[i] = find_reader(d, used, c->alone);
                 if (c->readers[i] == RING_READERS_MAX)
                         continue;
                 used[c->readers[i]] = true;
@@ -214,6 +217,8 @@ static int claim(Making *m, const ServerList *list) {
 
         for (size_t i = 0; i < m->claim.n; i++)
                 m->claim.notes[i] = note_of(policy, &list->servers[i], i, list->n);
+        if (list->n == 1)
+                m->claim.alone = note_of(CONFIG_POLICY_MIRROR, &list->servers[0], 0, 1);
         r = claim_readers(m->delivery, &m->claim);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the queue: %m");

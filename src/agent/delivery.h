@@ -11,7 +11,7 @@
  * not mix up what each of them still has to get; with spread which share of how many. Where the notes are
  * not those wanted (another policy, another number of shares, a new ring over an old spool) the positions of
  * the readers do not tell who has delivered what. Then all begin at the smallest of them: points are
- * delivered again, and none is left out.
+ * delivered again, and none is left out. (Where one server alone is left of a mirror, its note tells.)
  *
  * The sums (SPEC.md section 4). What has been delivered is counted when it leaves the queue, that is when
  * the last reader that was behind it has it behind itself. So with mirror a line counts when all servers

@@ -34,17 +34,22 @@ static void test_mirror_one_away(void **state) {
         world_done(w);
 }
 
-/* The one that is away is taken out of the configuration: nothing is left to wait for. */
+/* The one that is away is taken out of the configuration: nothing is left to wait for, and nothing is to be
+ * sent again. */
 static void test_mirror_one_goes(void **state) {
         World *w = world_new(state, &(TsdRules) { .series = true });
 
         tsd_kill(&w->tsd[0], false);
         deliver(w, CONFIG_POLICY_MIRROR, "01");
         put(w, 5000);
-        run_until(w, w->tsd[1].n_taken == w->written);
+        run_until(w, delivery_server(w->delivery, 1).stats->acked == 5000);
         deliver(w, CONFIG_POLICY_MIRROR, "1");
+        assert_true(is_done(w));
+        put(w, 1000);
         finish(w);
-        assert_int_equal(delivery_acked(w->delivery), 5000);
+        assert_int_equal(delivery_acked(w->delivery), 6000);
+        assert_int_equal(w->tsd[1].n_taken, 6000);
+        assert_int_equal(w->tsd[1].n_again, 0);
         world_done(w);
 }
 
