@@ -322,7 +322,8 @@ Delivery *delivery_free(Delivery *d) {
         return NULL;
 }
 
-void delivery_inherit(Delivery *d, const Delivery *old) {
+void delivery_inherit(Delivery *d, Delivery *old) {
+        settle_sums(old);
         d->acked += old->acked;
         d->refused += old->refused;
         d->before += old->acked + old->refused;

@@ -40,8 +40,9 @@ int delivery_new(Delivery **ret, sd_event *event, const DeliverySpec *spec, cons
 Delivery *delivery_free(Delivery *d); /* NULL-safe, returns NULL; what was not proven stays in the queue */
 DEFINE_CLEANUP(Delivery *, delivery_free);
 
-/* Takes over the sums of what another one has delivered, which goes with a changed configuration. */
-void delivery_inherit(Delivery *d, const Delivery *old);
+/* Takes over the sums of what another one has delivered, which goes with a changed configuration: to be
+ * freed then. */
+void delivery_inherit(Delivery *d, Delivery *old);
 
 void delivery_kick(Delivery *d);  /* lines have been committed */
 void delivery_retry(Delivery *d); /* does not wait any longer, where it is backing off */

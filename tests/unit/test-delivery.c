@@ -203,6 +203,35 @@ static void test_refused(void **state) {
         }
 }
 
+/* -- what has left the queue, but nobody has been told -- */
+
+static uint64_t untold;
+
+uint64_t __real_sender_left(const Sender *s);
+uint64_t __wrap_sender_left(const Sender *s);
+
+/* As where a proof lets go of lines of other shares, and of none of its own. */
+uint64_t __wrap_sender_left(const Sender *s) {
+        uint64_t left = __real_sender_left(s);
+
+        return left > 0 ? left + untold : left;
+}
+
+static void test_inherits_all(void **state) {
+        World *w = world_new(state, &(TsdRules) { .series = true });
+
+        deliver(w, CONFIG_POLICY_FAILOVER, "0");
+        put(w, 1000);
+        finish(w);
+        untold = 7;
+        w->put += untold;
+        deliver(w, CONFIG_POLICY_FAILOVER, "01");
+        assert_int_equal(delivery_acked(w->delivery), 1007);
+        assert_int_equal(delivery_refused(w->delivery), 0);
+        untold = 0;
+        world_done(w);
+}
+
 /* More readers than there can be: refused, and what there was goes on. */
 static void test_too_many(void **state) {
         static const SenderEvents events = {};
@@ -239,6 +268,7 @@ int main(void) {
                 world_test(test_spread_comes_back),
                 world_test(test_spread_deaths),
                 world_test(test_refused),
+                world_test(test_inherits_all),
                 world_test(test_too_many),
         };
 
