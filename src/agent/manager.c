@@ -381,6 +381,7 @@ static int replace_delivery(Manager *m) {
         delivery_inherit(m->delivery, old);
         delivery_free(old);
         delivery_kick(m->delivery);
+        source_hub_resume(m->hub); /* what only a server that has gone was still to get has gone, too */
         return 0;
 }
 

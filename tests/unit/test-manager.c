@@ -11,6 +11,11 @@
 #include "basic/log.h"
 #include "unit/tap.h"
 
+#define SERVER_A "server \"a\" { url = \"telnet://localhost:1\" }\ntags = { \"host=h\" }\n"
+#define TWO_SERVERS                                                  \
+        SERVER_A "server \"b\" { url = \"telnet://localhost:2\" }\n" \
+                 "policy = \"mirror\"\nqueue_size = \"64K\"\n"
+
 typedef struct World {
         char etc[64];
         Options options;
@@ -33,7 +38,7 @@ static void parse(const World *w, const char *text, Options *ret) {
 }
 
 /* Standard input is a pipe in which nothing comes. */
-static void world_new(World *w) {
+static void world_new(World *w, const char *text) {
         int fds[2];
 
         *w = (World) {};
@@ -41,7 +46,7 @@ static void world_new(World *w) {
         assert_int_equal(dup2(fds[0], STDIN_FILENO), STDIN_FILENO);
         assert_true(snprintf(w->etc, sizeof(w->etc), "/tmp/test-manager-XXXXXX") > 0);
         assert_non_null(mkdtemp(w->etc));
-        parse(w, "server \"a\" { url = \"telnet://localhost:1\" }\ntags = { \"host=h\" }\n", &w->options);
+        parse(w, text, &w->options);
         assert_int_equal(manager_new(&w->manager, &w->options, NULL), 0);
 }
 
@@ -60,7 +65,7 @@ static void test_refused_as_a_whole(void **state _unused_) {
         const PointRules *rules;
         const Delivery *delivery;
 
-        world_new(&w);
+        world_new(&w, SERVER_A);
         rules = w.manager->rules;
         delivery = w.manager->delivery;
         parse(&w,
@@ -80,7 +85,7 @@ static void test_self_report_turned_on(void **state _unused_) {
         uint64_t lines;
         Manager *m;
 
-        world_new(&w);
+        world_new(&w, SERVER_A);
         m = w.manager;
         assert_true(sd_event_source_set_time(m->self_timer, 1) >= 0);
         assert_true(sd_event_source_set_enabled(m->self_timer, SD_EVENT_ON) >= 0);
@@ -93,10 +98,68 @@ static void test_self_report_turned_on(void **state _unused_) {
         assert_int_equal(m->self->stats.received, lines);
 }
 
+typedef struct Reading {
+        Ring *ring;
+        Source *source;
+        size_t taken;
+} Reading;
+
+static size_t on_lines(void *userdata, Slice lines) {
+        Reading *r = userdata;
+        size_t n = ring_reserve(r->ring, 10) ? lines.n : 0;
+
+        r->taken += n;
+        return n;
+}
+
+static void on_too_long(void *userdata _unused_, Slice beginning _unused_) {
+}
+
+static void fill(Ring *ring) {
+        char *p;
+
+        while ((p = ring_reserve(ring, 10))) {
+                memcpy(p, "put a 1 1\n", 10);
+                ring_written(ring, 10);
+        }
+        ring_commit(ring, NULL);
+}
+
+/* A server that is away has filled the queue. When it is taken out there is room, and who waits for it must
+ * hear of it, as no server will acknowledge anything. */
+static void test_room_by_reload(void **state _unused_) {
+        static const SourceOps ops = { .lines = on_lines, .too_long = on_too_long };
+        _cleanup_(options_done) Options fresh = {};
+        _cleanup_(world_done) World w;
+        Reading reading = {};
+        Manager *m;
+        int fds[2];
+
+        world_new(&w, TWO_SERVERS);
+        m = w.manager;
+        reading.ring = m->ring;
+        fill(m->ring);
+        (void) queue_ack(m->queue, 0, queue_head(m->queue));
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        assert_int_equal(write(fds[1], "a 1 1\n", 6), 6);
+        assert_int_equal(source_new(&reading.source, m->hub, fds[0], SOURCE_FIFO, "a", &ops, &reading), 0);
+        while (!source_is_blocked(reading.source))
+                assert_true(sd_event_run(m->event, UINT64_MAX) >= 0);
+
+        parse(&w, SERVER_A, &fresh);
+        assert_int_equal(manager_set_config(m, fresh.config), 0);
+        for (unsigned i = 0; i < 500 && reading.taken == 0; i++)
+                assert_true(sd_event_run(m->event, 10 * USEC_PER_MSEC) >= 0);
+        assert_int_equal(reading.taken, 6);
+        reading.source = source_free(reading.source);
+        (void) close_fd(fds[1]);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_refused_as_a_whole),
                 cmocka_unit_test(test_self_report_turned_on),
+                cmocka_unit_test(test_room_by_reload),
         };
 
         log_set_sink(no_log, NULL);
