@@ -13,6 +13,7 @@
 
 #define STAGE_ENOUGH ((size_t) 64 << 10) /* bytes; one line more may stand in it */
 #define STAGE_LOW (STAGE_ENOUGH / 2)     /* with less than this it is filled up */
+#define SCAN_MAX ((size_t) 4 << 20)      /* bytes looked at in one call; one line more may be */
 #define LINES_MAX 1024u
 #define MARKS_MAX 256u
 
@@ -35,6 +36,7 @@ struct SenderShare {
         size_t done, from; /* up to `done` whole lines of it are sent, up to `from` bytes */
         StagedLine lines[LINES_MAX];
         size_t n_lines; /* behind `done` */
+        bool paused;    /* there may be more of ours, but enough was looked at */
 
         Mark marks[MARKS_MAX];
         size_t n_marks;
@@ -100,11 +102,12 @@ static bool is_full(const SenderShare *h) {
         return h->n_lines >= LINES_MAX || h->stage.n >= STAGE_ENOUGH;
 }
 
-/* Takes our lines out of `run`, which begins at `position`; how many bytes of it have been looked at. */
-static size_t stage_lines(SenderShare *h, Slice run, uint64_t position) {
+/* Takes our lines out of `run`, which begins at `position`; how many bytes of it have been looked at: `max`,
+ * or to the end of the line there. */
+static size_t stage_lines(SenderShare *h, Slice run, uint64_t position, size_t max) {
         const char *begin = run.p, *end;
 
-        while (!is_full(h) && (end = memchr(run.p, '\n', run.n))) {
+        while (!is_full(h) && (size_t) (run.p - begin) < max && (end = memchr(run.p, '\n', run.n))) {
                 Slice line = { run.p, (size_t) (end - run.p) + 1 };
 
                 if (sender_share_of(line, h->n) == h->index) {
@@ -122,19 +125,21 @@ static size_t stage_lines(SenderShare *h, Slice run, uint64_t position) {
 }
 
 static void fill(SenderShare *h) {
-        size_t n = 1;
+        size_t n = 1, scanned = 0;
 
         if (h->stage.n - h->from >= STAGE_LOW)
                 return;
 
         forget_sent(h);
-        while (n > 0 && !is_full(h) && queue_has_more(h->queue, h->reader)) {
+        while (n > 0 && scanned < SCAN_MAX && !is_full(h) && queue_has_more(h->queue, h->reader)) {
                 Slice run = queue_peek(h->queue, h->reader);
 
                 /* Where lines were lost, the peek has moved behind them. */
-                n = stage_lines(h, run, queue_sent_at(h->queue, h->reader));
+                n = stage_lines(h, run, queue_sent_at(h->queue, h->reader), SCAN_MAX - scanned);
                 queue_sent(h->queue, h->reader, n);
+                scanned += n;
         }
+        h->paused = scanned >= SCAN_MAX;
 }
 
 /* -- as the protocol sees it -- */
@@ -153,6 +158,10 @@ Slice sender_share_rest(const SenderShare *h) {
 
 bool sender_share_has_more(const SenderShare *h) {
         return h->stage.n > h->from;
+}
+
+bool sender_share_has_unscanned(const SenderShare *h) {
+        return h->paused && !sender_share_has_more(h) && queue_has_more(h->queue, h->reader);
 }
 
 uint64_t sender_share_sent_at(const SenderShare *h) {
@@ -233,5 +242,6 @@ bool sender_share_is_idle(const SenderShare *h) {
 void sender_share_rewind(SenderShare *h) {
         queue_rewind(h->queue, h->reader);
         h->stage.n = h->done = h->from = h->n_lines = h->n_marks = 0;
+        h->paused = false;
         h->sent = h->acked;
 }

@@ -26,13 +26,15 @@ DEFINE_CLEANUP(SenderShare *, sender_share_free);
 /* Which of `n` shares the line ("put METRIC TIME VALUE[ TAGS]", with or without newline) belongs to. */
 unsigned sender_share_of(Slice line, unsigned n);
 
-/* Looks through the queue until there is something to send. Whole lines, but for one that was cut by
- * sender_share_sent(); not all there is, but something where there is something. Borrowed until the next
- * call of a function of the share that is not const. */
+/* Looks through the queue until there is something to send, or 4 MiB are looked through. Whole lines, but
+ * for one that was cut by sender_share_sent(); not all there is. Borrowed until the next call of a function
+ * of the share that is not const. */
 Slice sender_share_peek(SenderShare *h);
-Slice sender_share_rest(const SenderShare *h);       /* of the line that was cut; empty: none was */
-void sender_share_sent(SenderShare *h, size_t n);    /* the first `n` bytes of the last peek */
-bool sender_share_has_more(const SenderShare *h);    /* found by peeking and not sent */
+Slice sender_share_rest(const SenderShare *h);    /* of the line that was cut; empty: none was */
+void sender_share_sent(SenderShare *h, size_t n); /* the first `n` bytes of the last peek */
+bool sender_share_has_more(const SenderShare *h); /* found by peeking and not sent */
+/* Nothing is found yet, and the last peek has not looked through everything: it is to be called again. */
+bool sender_share_has_unscanned(const SenderShare *h);
 uint64_t sender_share_sent_at(const SenderShare *h); /* in bytes of our own */
 uint64_t sender_share_acked_at(const SenderShare *h);
 

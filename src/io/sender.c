@@ -366,7 +366,8 @@ void sender_kick(Sender *s) {
 
         /* A turn is an event too: kicked after every event, this must not cause one without need. */
         if ((s->state == SENDER_IDLE && sender_has_more(s)) ||
-            (news && (s->state == SENDER_CONNECTED || s->share)))
+            (news && (s->state == SENDER_CONNECTED || s->share)) ||
+            (s->share && sender_share_has_unscanned(s->share)))
                 sender_turn(s);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "io/sender-share.h"
+#include "io/sender.h"
 #include "unit/spool-rig.h"
 
 #define RING_BYTES (64u << 10)
@@ -283,6 +284,47 @@ static void test_others_alone(void **state) {
         world_done(w);
 }
 
+/* So many lines of others that looking through them takes a while: it is done in parts, and each of these is
+ * a turn of the loop. */
+static void test_others_alone_for_long(void **state _unused_) {
+        static const SenderServer servers[] = { { .url = "telnet://127.0.0.1:1" },
+                                                { .url = "telnet://127.0.0.1:2" } };
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(sender_freep) Sender *sender = NULL;
+        _cleanup_(queue_freep) Queue *queue = NULL;
+        _cleanup_(ring_freep) Ring *ring = NULL;
+        unsigned n = 0, turns = 0;
+        char line[128], *p;
+        size_t size;
+
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(ring_new(&ring, 40u << 20), 0);
+        assert_int_equal(queue_new(&queue, ring, NULL), 0);
+        assert_int_equal(sender_new(&sender, event, queue, 0,
+                                    &(SenderConfig) { .servers = servers, .n_servers = 2, .n_shares = 2 },
+                                    &(SenderEvents) {}, NULL),
+                         0);
+        while (sender_share_of((Slice) { line, size = make_line(line, n) }, 2) == 0)
+                n++;
+        while ((p = ring_reserve(ring, size))) {
+                memcpy(p, line, size);
+                ring_written(ring, size);
+        }
+        ring_commit(ring, NULL);
+
+        do {
+                uint64_t before = queue_acked_at(queue, 0);
+
+                sender_kick(sender);
+                if (sd_event_run(event, 0) <= 0)
+                        break;
+                turns++;
+                assert_in_range(queue_acked_at(queue, 0) - before, 1, 5u << 20);
+        } while (turns < 20);
+        assert_in_range(turns, 8, 12);
+        assert_true(sender_is_drained(sender));
+}
+
 /* So many writes that the marks run out: what is proven never is more than was said, and in the end all. */
 static void test_many_writes(void **state) {
         World *w = world_new(*state, true);
@@ -359,6 +401,7 @@ int main(void) {
                 cmocka_unit_test(test_share_of_anything),
                 cmocka_unit_test_setup_teardown(test_against_model, spool_rig_set_up, spool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_others_alone, spool_rig_set_up, spool_rig_tear_down),
+                cmocka_unit_test(test_others_alone_for_long),
                 cmocka_unit_test_setup_teardown(test_many_writes, spool_rig_set_up, spool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_lost_under_way, spool_rig_set_up, spool_rig_tear_down),
         };
