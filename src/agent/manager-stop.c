@@ -134,10 +134,13 @@ static void on_collectors_stopped(void *userdata) {
 }
 
 /* Where it comes back at once, all stays where it is: collectors run on, their FIFOs and the queue are kept.
- * Else the collectors have been stopped already, and what they said is delivered. */
+ * What is queued is on the disk all the same: a stop may take the place of the restart that is under way,
+ * and systemd then lets go of what it keeps. Else the collectors have been stopped already, and what they
+ * said is delivered. */
 static void stop_service(Manager *m) {
         service_stopping(m);
         if (service_returns(m)) {
+                service_save_queue(m);
                 log_info("Leaving %" PRIu64 " queued points to the next process", queue_lines(m->queue));
                 manager_finish(m, EXIT_SUCCESS);
                 return;

@@ -13,7 +13,8 @@
 #include "basic/clock.h"
 #include "basic/log.h"
 
-#define SPOOL_ROUNDS_MAX 100u /* each is as much as fits into memory */
+#define SPOOL_ROUNDS_MAX 100u         /* each is as much as fits into memory */
+#define SAVE_MAX ((size_t) 256 << 20) /* bytes; a slow disk takes them in a minute */
 
 static int open_skips(Service *s) {
         int fd = handover_take(s->handover, "skips"), r;
@@ -234,6 +235,21 @@ int service_spool_all(Manager *m) {
         }
 
         return r;
+}
+
+/* At its bound the spool would lose for it what is oldest, for sure and not only in that case; and it must
+ * not take longer than systemd waits. */
+void service_save_queue(Manager *m) {
+        size_t used = queue_used(m->queue);
+        int r;
+
+        if (!m->spool || used == 0 || used > SAVE_MAX || spool_would_drop(m->spool, used + used / 64))
+                return;
+
+        r = queue_flush_to_spool(m->queue);
+        if (r < 0)
+                (void) log_warning_errno(r,
+                                         "What is queued cannot go to the spool, and is kept in memory: %m");
 }
 
 int service_open_queue(Manager *m) {

@@ -32,6 +32,9 @@ void service_log_counters(const Manager *m);
 
 void service_spill(Manager *m);    /* behind every turn of the loop: a full queue goes to the disk */
 int service_spool_all(Manager *m); /* all that is left does; -ENOENT: there is no spool; -errno */
+/* What is in memory goes to the disk too, where that costs no line, for the case that no next process takes
+ * it over. Logs what fails. */
+void service_save_queue(Manager *m);
 
 bool service_returns(Manager *m);  /* told to stop: will it be started again at once? */
 void service_stopping(Manager *m); /* tells systemd */

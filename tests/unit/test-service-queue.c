@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The queue of the service mode, as it begins, and as it goes to the disk. */
+/* The queue of the service mode, as it begins, as it goes to the disk, and as it is left to the next
+ * process. */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -196,19 +197,25 @@ static int on_time(sd_event_source *s _unused_, uint64_t usec _unused_, void *us
         return 0;
 }
 
+static void put_lines(const World *w) {
+        Ring *ring = w->manager->ring;
+        char *p;
+
+        while ((p = ring_reserve(ring, 100))) {
+                memset(p, 'x', 99);
+                p[99] = '\n';
+                ring_written(ring, 100);
+        }
+        ring_commit(ring, NULL);
+}
+
 /* A queue that is found full, so that it spills at once. */
 static void world_fill(const World *w) {
         static const SenderEvents events = {};
         Manager *m = w->manager;
-        char *p;
 
         assert_int_equal(service_open_queue(m), 0);
-        while ((p = ring_reserve(m->ring, 100))) {
-                memset(p, 'x', 99);
-                p[99] = '\n';
-                ring_written(m->ring, 100);
-        }
-        ring_commit(m->ring, NULL);
+        put_lines(w);
         assert_int_equal(queue_new(&m->queue, m->ring, m->spool), 0);
         assert_true(sd_event_new(&m->event) >= 0);
         assert_int_equal(source_hub_new(&m->hub, m->event), 0);
@@ -256,11 +263,72 @@ static void test_spill(void **state _unused_) {
         }
 }
 
+/* -- a restart -- */
+
+/* Whether the next process gets the ring or not: it has all lines, in flight or not, and none twice. */
+static void test_save(void **state _unused_) {
+        for (unsigned keep = 0; keep < 2; keep++) {
+                _cleanup_(world_done) World w;
+                uint64_t lines;
+                Manager *m;
+
+                world_new(&w);
+                world_fill(&w);
+                m = w.manager;
+                queue_sent(m->queue, 0, 5050);
+                assert_int_equal(queue_ack(m->queue, 0, 3000), 30);
+                lines = queue_lines(m->queue);
+                service_save_queue(m);
+                assert_int_equal(queue_lines_queued(m->queue), 0);
+                assert_int_equal(queue_lines_spooled(m->queue), lines);
+
+                m->delivery = delivery_free(m->delivery);
+                m->queue = queue_free(m->queue);
+                m->spool = spool_free(m->spool);
+                m->service->skips = skips_free(m->service->skips);
+                if (keep == 0) {
+                        m->ring = ring_free(m->ring);
+                        assert_int_equal(service_open_queue(m), 0);
+                } else {
+                        _cleanup_(ring_freep) Ring *ring = TAKE(m->ring);
+
+                        assert_int_equal(service_open_queue(m), 0);
+                        ring_free(m->ring);
+                        m->ring = TAKE(ring);
+                }
+                assert_int_equal(queue_new(&m->queue, m->ring, m->spool), 0);
+                assert_int_equal(queue_inherited(m->queue), lines);
+                put_lines(&w);
+                lines += queue_used(m->queue) / 100;
+                assert_int_equal(queue_lines(m->queue), lines);
+                assert_int_equal(queue_ack(m->queue, 0, queue_head(m->queue)), lines);
+        }
+}
+
+/* A spool at its bound is left alone: it would lose its oldest lines for that. */
+static void test_save_nothing(void **state _unused_) {
+        _cleanup_(world_done) World w;
+        Manager *m;
+
+        world_new(&w);
+        w.config->spool_size = 2 << 20;
+        world_fill(&w);
+        m = w.manager;
+        while (!spool_would_drop(m->spool, 64 << 10)) {
+                assert_int_equal(queue_flush_to_spool(m->queue), 0);
+                put_lines(&w);
+        }
+        service_save_queue(m);
+        assert_true(queue_lines_queued(m->queue) > 0);
+        assert_int_equal(queue_lost(m->queue), 0);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_spool),        cmocka_unit_test(test_spool_that_cannot_be),
                 cmocka_unit_test(test_spool_in_use), cmocka_unit_test(test_spool_off),
-                cmocka_unit_test(test_spill),
+                cmocka_unit_test(test_spill),        cmocka_unit_test(test_save),
+                cmocka_unit_test(test_save_nothing),
         };
 
         (void) signal(SIGXFSZ, SIG_IGN);
