@@ -71,8 +71,10 @@ class Numbers:
     LINE = re.compile(rb"([a-z]+) (\d+) (\d+) host=h")
 
     def __init__(self):
-        self.seen = {}  # name -> bytearray
+        self.seen = {}  # name -> bytearray, as long as the highest number that has come
+        self.behind = {}  # name -> how many lines came for the first time behind one of a higher number
         self.others = {}
+        self._last = (None, None)  # line, what _number() says of it
 
     def __contains__(self, line):
         return self._number(line) is not None or line in self.others
@@ -94,6 +96,8 @@ class Numbers:
         seen = self.seen.setdefault(name, bytearray())
         if n >= len(seen):
             seen.extend(bytes(n + 1 - len(seen)))
+        elif not seen[n]:
+            self.behind[name] = self.behind.get(name, 0) + 1
         seen[n] = min(times, 255)
 
     def __iter__(self):
@@ -103,10 +107,19 @@ class Numbers:
         return len(self.others) + sum(self.count(name) for name in self.seen)
 
     def _number(self, line):
+        # A store is asked three times of each.
+        if self._last[0] is not line:
+            self._last = (line, self._parse(line))
+        return self._last[1]
+
+    def _parse(self, line):
         match = self.LINE.fullmatch(line)
-        if not match or int(match[2]) != 1000000000 + int(match[3]) or int(match[3]) > 100_000_000:
+        if not match:
             return None
-        return match[1].decode(), int(match[3])
+        n = int(match[3])
+        if int(match[2]) != 1000000000 + n or n > 100_000_000:
+            return None
+        return match[1].decode(), n
 
     def count(self, name):
         """Lines of that name, each once."""
