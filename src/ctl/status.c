@@ -81,7 +81,7 @@ static void show_servers(const json_t *root, FILE *f) {
 
 static void show_queue(const json_t *root, FILE *f) {
         const json_t *queue = json_object_get(root, "queue"), *spool = json_object_get(root, "spool");
-        char used[SIZE_MAX_TEXT], size[SIZE_MAX_TEXT];
+        char used[SIZE_MAX_TEXT], size[SIZE_MAX_TEXT], error[PRINTABLE_MAX];
 
         if (json_is_object(queue))
                 (void) fprintf(f, "%12s %" PRIu64 " points, %s of %s\n", "Queue:", number(queue, "lines"),
@@ -91,6 +91,9 @@ static void show_queue(const json_t *root, FILE *f) {
                 (void) fprintf(f, "%12s %s in %" PRIu64 " files, %" PRIu64 " points lost\n",
                                "Spool:", size_format(used, number(spool, "bytes")),
                                number(spool, "segments"), number(spool, "lines_lost"));
+        if (json_is_object(spool) && text(spool, "error"))
+                (void) fprintf(f, "%12s   cannot be written: %s\n", "",
+                               printable(error, slice_from_string(text(spool, "error"))));
 }
 
 static void show_sums(const json_t *root, FILE *f) {

@@ -366,6 +366,11 @@ static void test_status(void **state _unused_) {
         } rows[] = {
                 { status_show, SAMPLE, SCREEN },
                 { status_show, "{}", "tcollector ?, up 0\n" },
+                { status_show, "{\"spool\":{\"error\":\"No \\u001b[31mspace\"}}",
+                  "tcollector ?, up 0\n      Spool: 0 B in 0 files, 0 points lost\n"
+                  "               cannot be written: No \\x1b[31mspace\n" },
+                { status_show, "{\"spool\":{\"error\":5}}",
+                  "tcollector ?, up 0\n      Spool: 0 B in 0 files, 0 points lost\n" },
                 { status_show, "[]", NULL },
                 { status_show, "", NULL },
                 { status_show, "{\"version\":", NULL },
