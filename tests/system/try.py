@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import shlex
 import socket
 import subprocess
@@ -143,6 +144,9 @@ def try_it(machine, rig, keep_it):
     say("waiting for data")
     rig.wait_until(lambda: any(row[0]["__name__"] == "loadavg.1min" and row[1] > 1 for row in read_back(machine)),
                    "points of every kind in the database")
+    # This database answers nothing: that a point is delivered is known some seconds later.
+    rig.wait_until(lambda: re.search(r"; [1-9]\d* points delivered", machine.show("tcollector.service", "StatusText")),
+                   "the agent to know that they are delivered")
     show(machine, "systemctl", "status", "--no-pager", "-l", "tcollector")
     show(machine, "systemctl", "list-units", "--no-pager", "--plain", "--no-legend", "tcollector*")
     show(machine, "systemctl", "list-timers", "--no-pager", "tcollector-col@*")
