@@ -17,6 +17,7 @@ import sys
 import tempfile
 import unittest
 
+import sums
 from basics import DEADLINE, free_port, some, tail, wait_for  # noqa: F401 (for the tests)
 from scripted_tsd import LINE_MAX, ScriptedTSD  # noqa: F401
 from victoria_metrics import VictoriaMetrics
@@ -76,7 +77,8 @@ class Collectors:
 class Agent:
     """A running tcollector. What it writes goes to files, so it never has to wait for this process."""
 
-    def __init__(self, folder, args, stdin=subprocess.DEVNULL, stdout=None, **options):
+    def __init__(self, folder, args, stdin=subprocess.DEVNULL, stdout=None, counts=False, **options):
+        self.counts = counts  # is it to say its sums when it ends?
         self.folder = pathlib.Path(folder)
         self.folder.mkdir()
         self.stdout_path = self.folder / "stdout"
@@ -120,6 +122,10 @@ class Agent:
 
     def log_lines(self):
         return self.stderr().splitlines()
+
+    def said(self):
+        """Its log as it is without -v."""
+        return "".join(line + "\n" for line in self.log_lines() if not line.startswith("tcollector: debug: "))
 
     def status(self):
         """None while it runs."""
@@ -197,6 +203,7 @@ class TestCase(unittest.TestCase):
     """Makes things in a folder of its own, and cleans up. After a failure the agents' logs are shown."""
 
     maxDiff = 4000
+    COUNTS = True  # agents say their sums when they end (-v), and these are checked
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tcollector-e2e-"))
@@ -223,8 +230,12 @@ class TestCase(unittest.TestCase):
     def collectors(self):
         return Collectors(self.path("collectors"))
 
-    def agent(self, *args, **options):
-        agent = Agent(self.path("agent"), args, **options)
+    def agent(self, *args, counts=None, **options):
+        """`counts`: None as this class has it; False where it does not come so far, or is a daemon's parent."""
+        counts = self.COUNTS if counts is None else counts
+        if counts and "-v" not in args:
+            args = ("-v", *args)
+        agent = Agent(self.path("agent"), args, counts=counts, **options)
         self.agents.append(agent)
         self.addCleanup(self._end_agent, agent)
         return agent
@@ -233,6 +244,8 @@ class TestCase(unittest.TestCase):
         agent.clean_up()
         self.told.append(agent.told())
         self.assertIsNone(agent.sanitizer_said(), agent.told())
+        if agent.counts and agent.status() != -signal.SIGKILL:
+            self.assert_sums(agent)
         left = [pid for pid in processes_naming(f"{self.folder}/collectors-") if pid != agent.pid]
         if left and all(a.status() is not None for a in self.agents):
             for pid in left:
@@ -273,6 +286,13 @@ class TestCase(unittest.TestCase):
         if missing or extra:
             self.fail(f"of {len(expected)} points missing {some(missing)}; stored, but never printed "
                       f"{some(extra)}\n{agent.told()}")
+
+    def assert_sums(self, agent):
+        """The sums of a life that was not cut short; returns the one over all."""
+        log = agent.stderr()
+        alone = "--no-tcollector-stats" in agent.args and ": removed" not in log
+        self.assertEqual([], sums.wrong(log, alone), agent.told())
+        return sums.in_all(log)
 
     def note(self, text):
         print(f"{self.id().split('.', 1)[-1]}: {text}", file=sys.stderr, flush=True)

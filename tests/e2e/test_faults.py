@@ -7,7 +7,6 @@ cut connections; unit/test-telnet.c the time limits themselves, with the time-ou
 """
 import collections
 import pathlib
-import re
 import socket
 import subprocess
 import tempfile
@@ -16,13 +15,11 @@ import unittest
 
 import harness
 import scripted_dns
+import sums
 
 BASE = 1700000000
 N = 20000
 NAME = "tsd.test"
-IN_ALL = re.compile(r"in all: (\d+) sent \+ (\d+) inherited = (\d+) acked \+ (\d+) queued \+ (\d+) spooled "
-                    r"\+ (\d+) lost$", re.M)
-InAll = collections.namedtuple("InAll", "sent inherited acked queued spooled lost")
 
 
 def points(n):
@@ -40,19 +37,12 @@ class Case(harness.TestCase):
         agent.feed(points(n), end=True)
         return agent
 
-    def in_all(self, agent):
-        found = IN_ALL.findall(agent.stderr())
-        self.assertEqual(1, len(found), agent.told())
-        s = InAll(*map(int, found[0]))
-        self.assertEqual(s.sent + s.inherited, s.acked + s.queued + s.spooled + s.lost, agent.told())
-        return s
-
     def finish(self, agent, tsd, n=N):
         """It ends by itself when all is delivered: all but what the server named."""
         self.assert_status(agent, 0)
         named = {line.decode() for line in tsd.complained if line not in tsd.store}
         self.assert_stored(tsd, stored(n) - named, agent)
-        self.assertEqual(InAll(n, 0, n - len(named), 0, 0, len(named)), self.in_all(agent), agent.told())
+        self.assertEqual(sums.InAll(n, 0, n - len(named), 0, 0, len(named)), self.assert_sums(agent), agent.told())
         return len(named)
 
 
@@ -151,7 +141,7 @@ class Servers(Case):
         agent.wait_for_log("in all: ")
         unread = tsd.unread()
         self.assert_status(agent, 1)
-        s = self.in_all(agent)
+        s = self.assert_sums(agent)
         self.assertEqual((N, 0, 0), (s.sent, s.spooled, s.lost), agent.told())
         self.assertEqual(set(), tsd.lines())
         held = sum(len(f"put e2e.n {BASE + i} {i} i={i % 7} host=h\n") for i in range(s.acked))

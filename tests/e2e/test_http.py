@@ -8,6 +8,7 @@ import time
 
 import harness
 import influxdb
+import sums
 from scripted_http import Reply, ScriptedHTTP, details
 from test_tsd import BASE, series, stored_series
 
@@ -150,7 +151,7 @@ class Rows(Case):
         self.assert_status(agent, 0)
         self.assertEqual(expected(n, lost), server.lines(), agent.told())
         n_lost = n - len(expected(n, lost))
-        self.assertRegex(agent.stderr(), rf"{n} sent \+ 0 inherited = {n - n_lost} acked \+ 0 .*\+ {n_lost} lost")
+        self.assertEqual(sums.InAll(n, 0, n - n_lost, 0, 0, n_lost), self.assert_sums(agent), agent.told())
         if log:
             self.assertRegex(agent.stderr(), log)
         if pause:
@@ -290,7 +291,7 @@ class Requests(Case):
         missing = self.folder / "missing"
         agent = self.run_agent(*self.configured(
             f'server "main" {{ url = "http://127.0.0.1:1"\nusername = "me" password_file = "{missing}" }}\n'),
-            "-s", input=b"")
+            "-s", input=b"", counts=False)
         self.assert_status(agent, 1)
         self.assertIn(f"{missing}: No such file or directory", agent.stderr())
 

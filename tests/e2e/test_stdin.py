@@ -67,7 +67,7 @@ class Delivery(harness.TestCase):
         given, stored = points(5000)
         agent = self.run_agent("-s", "-p", harness.free_port(), "--flush-timeout", 2, input=given)
         self.assert_status(agent, 1)
-        self.assertRegex(agent.log_lines()[-1], r"\b5000 points are left", agent.told())
+        self.assertRegex(agent.stderr(), r"\b5000 points are left", agent.told())
 
     def test_more_input_than_the_queue_holds(self):
         """Its end is never reached while nothing is delivered: it gives up all the same."""
@@ -77,7 +77,7 @@ class Delivery(harness.TestCase):
         agent = self.run_agent("-s", "-p", harness.free_port(), "--config", config, "--flush-timeout", 2,
                                input=given)
         self.assert_status(agent, 1)
-        self.assertRegex(agent.log_lines()[-1],
+        self.assertRegex(agent.stderr(),
                          r"\b\d+ points are left, and what of standard input has not been read")
 
     def test_a_server_that_goes_for_good(self):
@@ -144,7 +144,7 @@ class Signals(harness.TestCase):
         agent.feed(given)
         agent.wait_for_log("trying again in")
         self.assertEqual(1, agent.stop(), agent.told())
-        self.assertRegex(agent.log_lines()[-1], r"\b5000 points are left")
+        self.assertRegex(agent.stderr(), r"\b5000 points are left")
 
     def test_twice(self):
         """The second one ends it at once, and says what that costs."""

@@ -15,6 +15,8 @@ HELP = "--help"
 
 
 class Refused(harness.TestCase):
+    COUNTS = False
+
     # arguments, exit status, what the one line on standard error says
     ROWS = [
         (["--nonsense"], 2, "--nonsense.*" + HELP),
@@ -151,6 +153,8 @@ class Refused(harness.TestCase):
 
 
 class Taken(harness.TestCase):
+    COUNTS = False  # what stands on standard error is looked at
+
     # Every option, each way it may be written. {folder}, {port}: as above.
     ROWS = [
         ["-c", "{folder}"], ["--collector-dir", "{folder}"], ["--collector-dir={folder}"], ["-c{folder}"],
