@@ -57,11 +57,12 @@ def details(bad, error, n):
 class ScriptedHTTP:
     """Strict: what no TSD would take, or not every TSD, goes on the list of defects. A thread per connection."""
 
-    def __init__(self, script=None, listening=True):
+    def __init__(self, script=None, listening=True, port=None, store=None, remembers=True):
         self.host = "127.0.0.1"
-        self.port = free_port()
+        self.port = port or free_port()
         self.script = script  # function of a Request: a Reply, or None for the good one
-        self.store = collections.Counter()
+        self.store = collections.Counter() if store is None else store
+        self.remembers = remembers  # does a Request keep its points?
         self.defects = []
         self.requests = []
         self.n_connections = 0
@@ -168,6 +169,8 @@ class ScriptedHTTP:
             for text, point in request.points:
                 if reply.stores((text, point)):
                     self.store[text] += 1
+            if not self.remembers:
+                request.points.clear()
         return self._answer(sock, reply)
 
     def _answer(self, sock, reply):

@@ -164,26 +164,6 @@ class Rows(Case):
 class Outage(Case):
     N = 120000
 
-    def test_hang_and_kill(self):
-        """20,000 lines a second; the server hangs, dies with all it had not read, and is back a second later."""
-        server = self.server()
-        c = self.collectors()
-        c.python(0, "series", series(self.N, burst=200, pause=0.01))
-        agent = self.agent("-c", c.path, "-t", "host=h", "--no-tcollector-stats", "--http", "-H", server.host,
-                           "-p", server.port)
-        agent.wait_for(lambda: server.n_stored() >= 10000, "it is on its way")
-        before = server.n_stored()
-        server.hang()
-        time.sleep(2)
-        server.kill()
-        time.sleep(1)
-        server.listen()
-        self.assertLess(before, self.N, "it was in the midst of it")
-        agent.wait_for(lambda: server.n_stored() >= self.N, lambda: f"all is stored; {server.n_stored()} are")
-        self.assertEqual(0, agent.stop(), agent.told())
-        self.assertEqual(stored_series(self.N), server.lines())
-        self.note(f"0 of {self.N} lost, {sum(server.store.values()) - self.N} came twice")
-
     def test_chaos(self):
         """Answers that get lost, with their points stored or not; half ones, refusals for a while, kills."""
         troubles = [

@@ -109,33 +109,6 @@ class Chaos(Case):
         self.run_chaos([first, self.tsd(store=first.store), self.tsd(store=first.store)], n_cuts=5,
                        n_kills=6)
 
-    def hang_and_kill(self, tsd, seconds, log=None):
-        """20,000 lines a second; the server hangs, dies with all it had not read, and is back a second later."""
-        n = 120000
-        c = self.collectors()
-        c.python(0, "series", series(n, burst=200, pause=0.01))
-        agent = self.start(c, *self.hosts(tsd))
-        self.wait_for_n(agent, tsd, 10000)
-        if log:
-            agent.wait_for_log(log)
-        before = tsd.n_stored()
-        tsd.hang()
-        time.sleep(seconds)
-        tsd.kill()
-        time.sleep(1)
-        tsd.listen()
-        self.assertLess(before, n, "it was in the midst of it")
-        self.finish(agent, tsd, stored_series(n))
-        self.note(f"0 of {n} lost, {sum(tsd.store.values()) - n} came twice")
-
-    def test_hang_and_kill(self):
-        self.hang_and_kill(self.tsd(), 2)
-
-    def test_hang_and_kill_of_a_silent_server(self):
-        """Nothing but time tells that it has read what its kernel took: what it did not stand for long is sent
-        again."""
-        self.hang_and_kill(self.tsd(answer="never"), 1, log="does not answer")
-
 
 class Answers(Case):
     N = 20000
