@@ -25,6 +25,23 @@ def wait_for(condition, what, deadline=DEADLINE):
         time.sleep(0.01)
 
 
+class Behaviour:
+    """When a scripted server has misbehaved last, and when it got the last point that was new to it."""
+
+    def __init__(self):
+        self.bad_at = self.got_at = time.monotonic()
+
+    def misbehaves(self):
+        self.bad_at = time.monotonic()
+
+    def gets(self):
+        self.got_at = time.monotonic()
+
+    def recovered_in(self):
+        """Seconds."""
+        return max(0.0, self.got_at - self.bad_at)
+
+
 def tail(text, lines=40):
     kept = text.splitlines()[-lines:]
     return "\n".join(line if len(line) < 500 else line[:500] + "..." for line in kept)

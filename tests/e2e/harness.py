@@ -22,6 +22,9 @@ from basics import DEADLINE, free_port, some, tail, wait_for  # noqa: F401 (for 
 from scripted_tsd import LINE_MAX, ScriptedTSD  # noqa: F401
 from victoria_metrics import VictoriaMetrics
 
+NOISE = 15  # seconds that a loaded machine may add to a wait
+WAITS = re.compile(r"; trying again in (\S+)s$", re.M)
+
 SEED = int(os.environ.get("E2E_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
 
@@ -293,6 +296,15 @@ class TestCase(unittest.TestCase):
         alone = "--no-tcollector-stats" in agent.args and ": removed" not in log
         self.assertEqual([], sums.wrong(log, alone), agent.told())
         return sums.in_all(log)
+
+    def assert_recovered(self, agent, server, within):
+        """All was there `within` seconds after the server had begun to behave: the longest wait that was in force.
+        Returns how long it took."""
+        took = server.behaviour.recovered_in()
+        waits = [float(wait) for wait in WAITS.findall(agent.stderr())]
+        self.assertLessEqual(max(waits, default=0), within, agent.told())
+        self.assertLess(took, within + NOISE, agent.told())
+        return took
 
     def note(self, text):
         print(f"{self.id().split('.', 1)[-1]}: {text}", file=sys.stderr, flush=True)

@@ -9,23 +9,25 @@ import struct
 import threading
 import time
 
-from basics import free_port
+from basics import Behaviour, free_port
 
 WORD = re.compile(r"[-_./a-zA-Z0-9]+")
 
 
 class Reply:
-    """`close`: hang up instead; `raw`: say this instead of HTTP; `short`: so many bytes of the body are missing;
+    """`close`: hang up instead, with `reset` by an RST; `raw`: say this instead of HTTP; `short`: so many bytes of the body are missing;
     `hang`: say nothing at all; `leave`: hang up behind the answer; `stores`: of a point, is it stored?"""
 
     def __init__(self, status=204, body=b"", headers=(), stores=None, close=False, raw=None, short=0, hang=False,
-                 leave=False):
+                 leave=False, reset=False):
         self.status = status
         self.body = body if isinstance(body, bytes) else body.encode()
         self.headers = headers
-        stored = 200 <= status < 300 and not (close or raw or hang)
-        self.stores = stores or (lambda point: stored)
+        close = close or reset
+        self.good = 200 <= status < 300 and not (close or raw or hang)
+        self.stores = stores or (lambda point: self.good)
         self.close = close
+        self.reset = reset
         self.raw = raw
         self.short = short
         self.hang = hang
@@ -66,6 +68,7 @@ class ScriptedHTTP:
         self.defects = []
         self.requests = []
         self.n_connections = 0
+        self.behaviour = Behaviour()
         self._lock = threading.Lock()
         self._listener = None
         self._connections = set()
@@ -166,16 +169,27 @@ class ScriptedHTTP:
             self._parse(request, body)
             reply = self.script(request) if self.script else None
             reply = reply or Reply()
-            for text, point in request.points:
-                if reply.stores((text, point)):
-                    self.store[text] += 1
-            if not self.remembers:
-                request.points.clear()
+            self._store(request, reply)
         return self._answer(sock, reply)
+
+    def _store(self, request, reply):
+        for text, point in request.points:
+            if reply.stores((text, point)):
+                times = self.store[text]
+                self.store[text] = times + 1
+                if times == 0:
+                    self.behaviour.gets()
+        if not self.remembers:
+            request.points.clear()
+        if not reply.good or reply.short:
+            self.behaviour.misbehaves()
 
     def _answer(self, sock, reply):
         if reply.hang:
             return True
+        if reply.reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
         if reply.close or reply.raw is not None:
             sock.sendall(reply.raw or b"")
             return False

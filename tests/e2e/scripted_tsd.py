@@ -11,7 +11,7 @@ import termios
 import threading
 import time
 
-from basics import DEADLINE, free_port
+from basics import DEADLINE, Behaviour, free_port
 
 LINE_MAX = 1023  # bytes of a put line, newline included: a TSD closes the connection over a longer one
 
@@ -38,7 +38,7 @@ class _Connection:
         self.deaf = self.halved = False
         self.n_bytes = 0
         self.n_lines = 0
-        self.cut_at = None
+        self.cut_at = self.deaf_at = None
 
 
 class ScriptedTSD:
@@ -66,6 +66,8 @@ class ScriptedTSD:
         self.deaf = 0  # of so many connections nothing is ever read; their kernel takes what fits
         self.closes = 0  # so many connections are closed right after accept
         self.halves = 0  # so many answers are cut in the middle, and the connection with them
+        self.deafens = []  # of the next connections each, after so many bytes: nothing more is read of it
+        self.behaviour = Behaviour()
         self._cuts = None
         self._hanging = False
         self._listener = None
@@ -96,9 +98,10 @@ class ScriptedTSD:
     def resume(self):
         self._do(lambda: self._set_hanging(False))
 
-    def cut(self, times, after):
-        """Cuts `times` connections, each after after() bytes, in the midst of a line or not."""
-        self._do(lambda: self._set_cuts(times, after))
+    def cut(self, times, after, reset=None):
+        """Cuts `times` connections, each after after() bytes, in the midst of a line or not; every other one is
+        reset, or as `reset` says."""
+        self._do(lambda: self._set_cuts(times, after, reset))
 
     def n_open(self):
         return len(self._connections)
@@ -175,6 +178,7 @@ class ScriptedTSD:
         for c in [c for c in self._connections if c.late and c.late[0][0] <= time.monotonic()]:
             while c.late and c.late[0][0] <= time.monotonic():
                 c.out += c.late.pop(0)[1]
+                self.behaviour.misbehaves()
             self._serve(c, selectors.EVENT_WRITE)
 
     def _listen(self):
@@ -187,6 +191,7 @@ class ScriptedTSD:
         listener.listen(16)
         listener.setblocking(False)
         self._listener = listener
+        self.behaviour.misbehaves()  # until now it was not there
         if not self._hanging:
             self._selector.register(listener, selectors.EVENT_READ)
 
@@ -203,8 +208,8 @@ class ScriptedTSD:
         for c in self._connections:
             self._register(c)
 
-    def _set_cuts(self, times, after):
-        self._cuts = [times, after]
+    def _set_cuts(self, times, after, reset):
+        self._cuts = [times, after, reset]
         for c in self._connections:
             self._plan_cut(c)
 
@@ -226,10 +231,12 @@ class ScriptedTSD:
         self.n_connections += 1
         if self.closes > 0:
             self.closes -= 1
+            self.behaviour.misbehaves()
             sock.close()
             return
         c = _Connection(sock, self.n_connections)
         c.deaf = self.deaf > 0
+        c.deaf_at = self.deafens.pop(0) if self.deafens else None
         self.deaf -= c.deaf
         self._connections.add(c)
         self._plan_cut(c)
@@ -276,10 +283,16 @@ class ScriptedTSD:
         self._take(c, data)
         self._write(c)
         if c.halved:
+            self.behaviour.misbehaves()
             self._drop(c, reset=False)
         elif cut:
             self.n_cut += 1
-            self._drop(c, reset=self.n_cut % 2 == 0)
+            self.behaviour.misbehaves()
+            self._drop(c, reset=self.n_cut % 2 == 0 if self._cuts[2] is None else self._cuts[2])
+        elif c.deaf_at is not None and c.n_bytes >= c.deaf_at:
+            self.behaviour.misbehaves()
+            self._selector.unregister(c.sock)
+            c.deaf = True
 
     def _write(self, c):
         if c.out:
@@ -308,6 +321,8 @@ class ScriptedTSD:
         if asked > 1:
             self._defect(c, "asked again before the answer", b"version")
         answer = ANSWERS[self.answer]
+        if not answer:
+            self.behaviour.misbehaves()
         if c.halved:
             return
         if self.halves > 0:
@@ -333,8 +348,18 @@ class ScriptedTSD:
             return
         text = self.complaint(body) if self.complaint else None
         if text is None:
-            self.store[body] += 1
-            self._say(c, (self.remark(body) if self.remark else None) or b"")
+            times = self.store[body]
+            self.store[body] = times + 1
+            if times == 0:
+                self.behaviour.gets()
+            self._remark(c, body)
             return
+        self.behaviour.misbehaves()
         self.complained[body] += 1
         self._say(c, text + b"\n")
+
+    def _remark(self, c, body):
+        text = self.remark(body) if self.remark else None
+        if text:
+            self.behaviour.misbehaves()
+            self._say(c, text)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Servers that misbehave, and names that do not resolve: what is kept, dropped and said, and that the sums hold.
 
-Elsewhere, thus not here: test_tsd.py has servers that never answer and live, answers without a newline, kills,
-resets and hanging at random, refused points, throttling, addresses as [::1]; test_sums.py refused points over
-cut connections; unit/test-telnet.c the time limits themselves, with the time-outs short.
+The rows of SERVERS, as those of test_http.py and test_tls.py, say what a server does, which points it thereby costs
+(those it names, and no other), what is logged, and how soon all is well when the server is.
+
+Elsewhere, thus not here: test_outage.py and test_tsd.py have kills and hanging, answers without a newline,
+addresses as [::1]; test_sums.py refused points over cut connections; unit/test-telnet.c the time limits
+themselves, with the time-outs short.
 """
 import collections
 import pathlib
@@ -63,6 +66,11 @@ def put_off(test, tsd):
     tsd.complaint = complaint
 
 
+def reset(test, tsd):
+    """Never before something has been proven: no more than 64 KiB are on their way before that."""
+    tsd.cut(8, lambda: test.random.randrange(100000, 400000), reset=True)
+
+
 def refuse(_test, tsd):
     tsd.complaint = lambda line: b"put: illegal argument: no" if line.split()[2].endswith(b"113") else None
 
@@ -90,22 +98,31 @@ def replace_deaf(_test, tsd, agent):
     tsd.listen()
 
 
-# What the server does, how it is made to, what is done meanwhile; named points, and lines of the log.
-Row = collections.namedtuple("Row", "name server prepare meanwhile named log", defaults=({}, None, None, 0, ()))
+# What the server does, how it is made to, what is done meanwhile; how many points it names as bad, lines of the log,
+# and the longest wait that may be in force when it begins to behave, in seconds. A server that takes or says nothing
+# is given up after 30, counted from a look at it 3 s after it was asked; the first failure costs 1, each one after it,
+# until something has been proven, up to twice as much.
+Row = collections.namedtuple("Row", "name server prepare meanwhile named log recovers n",
+                             defaults=({}, None, None, 0, (), 0, N))
 
 SERVERS = (
     Row("accepts, never reads, and is replaced", {"deaf": 1}, meanwhile=replace_deaf,
-        log=("[Rr]eset by peer", "trying again in", "Delivering to telnet://")),
+        log=("[Rr]eset by peer", "trying again in", "Delivering to telnet://"), recovers=1),
+    Row("reads no more after a while", {"deafens": [200000]},
+        log=("no answer any more|takes nothing any more", "Delivering to telnet://"), recovers=3 + 30 + 1),
+    Row("resets at random", prepare=reset, log=("[Rr]eset by peer", "trying again in"), recovers=1, n=100000),
     Row("answers late", {"delay": 2.6},
         log=("does not answer \"version\"", "it answers after all")),
+    Row("never answers", {"answer": "never"}, log=("does not answer \"version\"",), recovers=2),
     Row("says what means nothing", prepare=babble),
+    Row("refuses some", prepare=refuse, named=20, log=("says: put: illegal argument: no",)),
     Row("refuses some, and puts off others for a while", prepare=put_off, named=3,
-        log=("says: put: illegal argument: not this one", "says: put: Please throttle writes")),
-    Row("closes right after accept", {"closes": 2}, log=("trying again in", "Delivering to telnet://")),
+        log=("says: put: illegal argument: not this one", "says: put: Please throttle writes"), recovers=10),
+    Row("closes right after accept", {"closes": 2}, log=("trying again in", "Delivering to telnet://"), recovers=2),
     Row("sends half an answer and closes", {"halves": 2},
-        log=("the server closed the connection|[Rr]eset by peer", "trying again in")),
+        log=("the server closed the connection|[Rr]eset by peer", "trying again in"), recovers=2),
     Row("all of that", {"closes": 1, "halves": 1, "delay": 0.05}, prepare=cut_and_refuse, named=20,
-        log=("trying again in", "says: put: illegal argument: no")),
+        log=("trying again in", "says: put: illegal argument: no"), recovers=16),
 )
 
 
@@ -117,14 +134,16 @@ class Servers(Case):
         if row.prepare:
             row.prepare(self, tsd)
         tsd.listen()
-        agent = self.start("127.0.0.1", tsd.port)
+        agent = self.start("127.0.0.1", tsd.port, n=row.n)
         if row.meanwhile:
             row.meanwhile(self, tsd, agent)
-        self.assertEqual(row.named, self.finish(agent, tsd))
+        self.assertEqual(row.named, self.finish(agent, tsd, row.n))
         for pattern in row.log:
             self.assertRegex(agent.stderr(), pattern)
-        self.note(f"{row.name}: 0 of {N} lost, {row.named} refused, {sum(tsd.store.values()) - tsd.n_stored()} came "
-                  f"twice, {tsd.n_connections} connections")
+        took = self.assert_recovered(agent, tsd, row.recovers)
+        self.note(f"{row.name}: of {row.n} {row.named} named and dropped, 0 lost, "
+                  f"{sum(tsd.store.values()) - tsd.n_stored()} came twice, {tsd.n_connections} connections; all was "
+                  f"there {took:.1f} s after it had begun to behave (at most {row.recovers} to wait)")
 
     def test_rows(self):
         for row in SERVERS:

@@ -2,7 +2,9 @@
 """Delivery over HTTP: to a server that misbehaves as a row of a table says, and to the real ones. Lost is what a
 server names as bad, or refuses alone, and nothing else."""
 import base64
+import collections
 import email.utils
+import random
 import re
 import time
 
@@ -59,6 +61,18 @@ def if_compressed(reply):
     return lambda request: reply if "content-encoding" in request.headers else None
 
 
+def at_random(n, *replies):
+    """Every other of the first requests is answered so, until that has been done `n` times."""
+    choice, left = random.Random(harness.SEED), [n]
+
+    def script(_):
+        if left[0] == 0 or choice.random() < 0.5:
+            return None
+        left[0] -= 1
+        return choice.choice(replies)
+    return script
+
+
 def not_compressed(request):
     return Reply(415) if "content-encoding" in request.headers else None
 
@@ -72,47 +86,60 @@ def at_date(request):
 
 NONE, BAD, ALL = "none", "bad", "all"
 
-# name, script, points, which are lost, what the log has, least seconds between the first two requests
-ROWS = [
-    ("good", None, 20000, NONE, "Delivering to http://", 0),
-    ("bad ones named", named, 20000, BAD, f'says: {NO_SUCH}: {{"metric": "e2e.n"', 0),
-    ("all are bad", all_named, 300, ALL, f"says: .*{NO_SUCH}", 0),
-    ("the wall, a page", over(8192, Reply(400, HTML)), 20000, NONE, None, 0),
-    ("the wall, hanging up", over(8192, Reply(close=True)), 20000, NONE, None, 0),
-    ("the wall behind a gateway", over(8192, Reply(502)), 20000, NONE, "502 Bad Gateway; trying", 0),
-    ("a lower wall, 413", over(3000, Reply(413, "too large")), 20000, NONE, None, 0),
-    ("a lower wall, hanging up", over(3000, Reply(close=True)), 20000, NONE, None, 0),
-    ("bad ones not named", with_a_bad_one(Reply(400, "unable to parse")), 5000, BAD,
-     "says: 400 Bad Request: unable to parse: ", 0),
-    ("bad ones kill it", with_a_bad_one(Reply(close=True)), 5000, BAD,
-     "says: the connection ended without an answer", 0),
-    ("no user", first(2, Reply(401, "who are you?")), 1000, NONE, "401 Unauthorized: who are you\\?; trying", 1),
-    ("not allowed", first(1, Reply(403)), 1000, NONE, "403 Forbidden; trying", 1),
-    ("no such path", first(1, Reply(404, "<html>nginx")), 1000, NONE, "404 Not Found: <html>nginx; trying", 1),
-    ("too many", first(1, Reply(429, headers=[("Retry-After", "3")])), 1000, NONE, "429 Too Many", 3),
-    ("not before a date", at_date, 1000, NONE, "503 Service Unavailable; trying", 2.9),
-    ("its own fault", first(2, Reply(500, '{"error":{"code":500,"message":"no disk"}}')), 1000, NONE,
-     "500 Internal Server Error: no disk; trying", 1),
-    ("elsewhere", first(1, Reply(302, headers=[("Location", "http://elsewhere/put")])), 1000, NONE,
-     "302 Found: it points to http://elsewhere/put, which is not followed", 1),
-    ("half an answer", first(1, Reply(200, '{"success":1}', short=5)), 1000, NONE, "with 5 bytes remaining", 1),
-    ("not HTTP", first(1, Reply(raw=b"net.opentsdb.tools 2.4.1\n")), 1000, NONE, "HTTP/0.9", 1),
-    ("a page for an answer", first(1, Reply(200, HTML, stores=lambda p: False)), 1000, NONE, "200 .*: Bad Request; trying", 1),
-    ("hangs up once", first(1, Reply(close=True)), 1000, NONE, None, 0),
-    ("hangs up behind each answer", lambda request: Reply(leave=True), 20000, NONE, None, 0),
-    ("refuses everything", first(30, Reply(400, HTML)), 1000, NONE, "400 Bad Request: Bad Request; trying", 0),
-    ("hangs up on everything", first(60, Reply(close=True)), 1000, NONE, "Empty reply from server", 0),
-    ("no gzip", not_compressed, 5000, NONE, "does not take compressed", 0),
-    ("gzip taken for garbage", if_compressed(Reply(400, '{"error":{"message":"no JSON"}}')), 5000, NONE,
-     "not compressed any more: it takes uncompressed what it refused compressed", 0),
-    ("gzip it hangs up on", if_compressed(Reply(close=True)), 5000, NONE, "not compressed any more", 0),
-    ("errors of a gateway's", first(3, Reply(400, '{"errors":[{"code":"NO_TENANT"}]}')), 1000, NONE, None, 0),
-    ("refuses all of it alike", first(40, Reply(400, '{"error":{"code":400,"message":"no key"}}')), 1000, NONE,
-     "400 Bad Request: no key; trying", 0),
-    ("an answer without end", first(20, Reply(200, "x" * (17 << 20), stores=lambda p: False)), 1000, NONE, "trying", 0),
-    ("the store is away", partly_stored, 1000, NONE, "Storage exception: HBase is away; trying", 1),
-    ("never answers", first(1, Reply(hang=True)), 1000, NONE, "Operation too slow", 25),
-]
+# What the server does, how it is made to, of how many points; which of them it costs, what the log has, the least
+# seconds between the first two requests, and the longest wait that may be in force when it begins to behave: 30 s
+# until a silent one is given up (and 6 until libcurl has no speed any more), 1 s behind the first failure, up to
+# twice as much behind each one after it, or what Retry-After says.
+Row = collections.namedtuple("Row", "name script n lost log pause recovers", defaults=(NONE, None, 0, 0))
+
+ROWS = (
+    Row("good", None, 20000, log="Delivering to http://"),
+    Row("bad ones named", named, 20000, BAD, f'says: {NO_SUCH}: {{"metric": "e2e.n"'),
+    Row("all are bad", all_named, 300, ALL, f"says: .*{NO_SUCH}"),
+    Row("the wall, a page", over(8192, Reply(400, HTML)), 20000),
+    Row("the wall, hanging up", over(8192, Reply(close=True)), 20000),
+    Row("the wall behind a gateway", over(8192, Reply(502)), 20000, log="502 Bad Gateway; trying", recovers=1),
+    Row("a lower wall, 413", over(3000, Reply(413, "too large")), 20000),
+    Row("a lower wall, hanging up", over(3000, Reply(close=True)), 20000),
+    Row("bad ones not named", with_a_bad_one(Reply(400, "unable to parse")), 5000, BAD,
+        "says: 400 Bad Request: unable to parse: "),
+    Row("bad ones kill it", with_a_bad_one(Reply(close=True)), 5000, BAD,
+        "says: the connection ended without an answer"),
+    Row("no user", first(2, Reply(401, "who are you?")), 1000,
+        log="401 Unauthorized: who are you\\?; trying", pause=1, recovers=2),
+    Row("not allowed", first(1, Reply(403)), 1000, log="403 Forbidden; trying", pause=1, recovers=1),
+    Row("no such path", first(1, Reply(404, "<html>nginx")), 1000,
+        log="404 Not Found: <html>nginx; trying", pause=1, recovers=1),
+    Row("too many", first(1, Reply(429, headers=[("Retry-After", "3")])), 1000,
+        log="429 Too Many", pause=3, recovers=3),
+    Row("not before a date", at_date, 1000, log="503 Service Unavailable; trying", pause=2.9, recovers=4),
+    Row("its own fault", first(2, Reply(500, '{"error":{"code":500,"message":"no disk"}}')), 1000,
+        log="500 Internal Server Error: no disk; trying", pause=1, recovers=2),
+    Row("elsewhere", first(1, Reply(302, headers=[("Location", "http://elsewhere/put")])), 1000,
+        log="302 Found: it points to http://elsewhere/put, which is not followed", pause=1, recovers=1),
+    Row("half an answer", first(1, Reply(200, '{"success":1}', short=5)), 1000,
+        log="with 5 bytes remaining", pause=1, recovers=1),
+    Row("not HTTP", first(1, Reply(raw=b"net.opentsdb.tools 2.4.1\n")), 1000, log="HTTP/0.9", pause=1, recovers=1),
+    Row("a page for an answer", first(1, Reply(200, HTML, stores=lambda p: False)), 1000,
+        log="200 .*: Bad Request; trying", pause=1, recovers=1),
+    Row("hangs up once", first(1, Reply(close=True)), 1000),
+    Row("hangs up behind each answer", lambda request: Reply(leave=True), 20000),
+    Row("resets at random", at_random(8, Reply(reset=True), Reply(reset=True, stores=lambda p: True)), 20000),
+    Row("refuses everything", first(30, Reply(400, HTML)), 1000, log="400 Bad Request: Bad Request; trying",
+        recovers=8),
+    Row("hangs up on everything", first(60, Reply(close=True)), 1000, log="Empty reply from server", recovers=16),
+    Row("no gzip", not_compressed, 5000, log="does not take compressed"),
+    Row("gzip taken for garbage", if_compressed(Reply(400, '{"error":{"message":"no JSON"}}')), 5000,
+        log="not compressed any more: it takes uncompressed what it refused compressed"),
+    Row("gzip it hangs up on", if_compressed(Reply(close=True)), 5000, log="not compressed any more"),
+    Row("errors of a gateway's", first(3, Reply(400, '{"errors":[{"code":"NO_TENANT"}]}')), 1000),
+    Row("refuses all of it alike", first(40, Reply(400, '{"error":{"code":400,"message":"no key"}}')), 1000,
+        log="400 Bad Request: no key; trying", recovers=16),
+    Row("an answer without end", first(20, Reply(200, "x" * (17 << 20), stores=lambda p: False)), 1000,
+        log="trying", recovers=8),
+    Row("the store is away", partly_stored, 1000, log="Storage exception: HBase is away; trying", pause=1, recovers=4),
+    Row("never answers", first(1, Reply(hang=True)), 1000, log="Operation too slow", pause=25, recovers=6 + 30 + 1),
+)
 
 
 def feed(n):
@@ -140,25 +167,29 @@ class Case(harness.TestCase):
 
 
 class Rows(Case):
-    def test_row(self):
-        for name, script, n, lost, log, pause in ROWS:
-            with self.subTest(name):
-                self.row(name, script, n, lost, log, pause)
+    def test_rows(self):
+        for row in ROWS:
+            with self.subTest(row.name):
+                self.run_row(row)
 
-    def row(self, name, script, n, lost, log, pause):
-        server = self.server(script=script)
-        agent = self.run_agent("--http", "-H", server.host, "-p", server.port, "-s", "-v", input=feed(n))
+    def run_row(self, row):
+        server = self.server(script=row.script)
+        agent = self.run_agent("--http", "-H", server.host, "-p", server.port, "-s", "-v", input=feed(row.n))
         self.assert_status(agent, 0)
-        self.assertEqual(expected(n, lost), server.lines(), agent.told())
-        n_lost = n - len(expected(n, lost))
-        self.assertEqual(sums.InAll(n, 0, n - n_lost, 0, 0, n_lost), self.assert_sums(agent), agent.told())
-        if log:
-            self.assertRegex(agent.stderr(), log)
-        if pause:
-            self.assertGreaterEqual(server.requests[1].at - server.requests[0].at, pause, agent.told())
+        wanted = expected(row.n, row.lost)
+        self.assertEqual(wanted, server.lines(), agent.told())
+        n_lost = row.n - len(wanted)
+        self.assertEqual(sums.InAll(row.n, 0, len(wanted), 0, 0, n_lost), self.assert_sums(agent), agent.told())
+        if row.log:
+            self.assertRegex(agent.stderr(), row.log)
+        if row.pause:
+            self.assertGreaterEqual(server.requests[1].at - server.requests[0].at, row.pause, agent.told())
+        took = self.assert_recovered(agent, server, row.recovers)
         again = sum(server.store.values()) - len(server.store)
-        self.note(f"{name}: {len(server.requests)} requests on {server.n_connections} connections, largest "
-                  f"{max(r.wire for r in server.requests)} bytes; {n_lost} of {n} lost, {again} came twice")
+        self.note(f"{row.name}: of {row.n} {n_lost} named or refused alone, 0 lost, {again} came twice; "
+                  f"{len(server.requests)} requests on {server.n_connections} connections, largest "
+                  f"{max(r.wire for r in server.requests)} bytes; all was there {took:.1f} s after it had begun to "
+                  f"behave (at most {row.recovers} to wait)")
 
 
 class Outage(Case):
