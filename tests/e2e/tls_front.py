@@ -42,12 +42,18 @@ class Nginx:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir()
         self.port = free_port()
+        self.to = to
+        self.more = more
+        self.start(certificate)
+
+    def start(self, certificate):
         program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
         if not program:
             raise AssertionError("nginx is not installed (Debian package nginx-light)")
         temporary = "\n    ".join(f"{name}_temp_path {self.folder}/{name};" for name in TEMPORARY)
         (self.folder / "conf").write_text(NGINX.format(
-            folder=self.folder, port=self.port, certificate=certificate[0], key=certificate[1], to=to, more=more,
+            folder=self.folder, port=self.port, certificate=certificate[0], key=certificate[1], to=self.to,
+            more=self.more,
             temporary=temporary))
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen([program, "-c", str(self.folder / "conf"), "-p", str(self.folder)],
@@ -59,6 +65,11 @@ class Nginx:
             raise AssertionError("nginx has ended:\n" + tail((self.folder / "log").read_text()))
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def replace(self, certificate):
+        """Put in place by a restart: for a moment nobody listens."""
+        self.stop()
+        self.start(certificate)
 
     def requests(self):
         """(protocol, status, bytes) of each."""
@@ -129,12 +140,18 @@ class TlsFront(_Front):
 
     def __init__(self, certificate, to, authority=None):
         self.to = to
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(*certificate)
-        if authority:
-            self.context.verify_mode = ssl.CERT_REQUIRED
-            self.context.load_verify_locations(authority)
+        self.authority = authority
+        self.replace(certificate)
         super().__init__()
+
+    def replace(self, certificate):
+        """For the connections to come."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        if self.authority:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.authority)
+        self.context = context
 
     def greet(self, sock):
         return self.context.wrap_socket(sock, server_side=True), self.to
