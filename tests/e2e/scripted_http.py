@@ -15,8 +15,9 @@ WORD = re.compile(r"[-_./a-zA-Z0-9]+")
 
 
 class Reply:
-    """`close`: hang up instead, with `reset` by an RST; `raw`: say this instead of HTTP; `short`: so many bytes of the body are missing;
-    `hang`: say nothing at all; `leave`: hang up behind the answer; `stores`: of a point, is it stored?"""
+    """`close`: hang up instead, with `reset` by an RST; `raw`: say this instead of HTTP; `short`: so many bytes of the
+    body are missing; `hang`: say nothing at all; `leave`: hang up behind the answer; `stores`: of a point, is it
+    stored?"""
 
     def __init__(self, status=204, body=b"", headers=(), stores=None, close=False, raw=None, short=0, hang=False,
                  leave=False, reset=False):

@@ -72,8 +72,8 @@ class Outage(harness.TestCase):
         self.assertEqual([], server.wrong(), "what reached the server was wrong")
         self.assertEqual(N, server.n_stored())
         self.assertEqual(sums.InAll(N, 0, N, 0, 0, 0), self.assert_sums(agent), agent.told())
-        self.note(f"0 of {N} lost, printed in {took.read_text()} s, {hung} while it hung and {dead} while it was dead; it had "
-                  f"{stored} then and got more {again:.1f} s after it was back; {server.n_twice()} came twice")
+        self.note(f"0 of {N} lost, printed in {took.read_text()} s, {hung} while it hung and {dead} while it was dead; "
+                  f"it had {stored} then and got more {again:.1f} s after it was back; {server.n_twice()} came twice")
 
     def test_telnet(self):
         server = self.server("telnet")

@@ -123,7 +123,7 @@ class Numbers:
 
     def count(self, name):
         """Lines of that name, each once."""
-        seen = self.seen.get(name, b"\1")
+        seen = self.seen.get(name, b"")
         return len(seen) - seen.count(0)
 
     def repeated(self, name):
