@@ -39,11 +39,13 @@ int segment_read_lines(int fd, uint64_t offset, const RecordHeader *h, char *p) 
         return record_is_good(h, (Slice) { p, h->length }) ? 0 : -EBADMSG;
 }
 
-/* Could the record, its header at `offset`, be the one that is expected? */
+/* Could the record, its header at `offset`, be the one that is expected? What is missing before it has no
+ * more lines than bytes. */
 static bool record_fits(const RecordHeader *h, uint64_t offset, uint64_t size, const SegmentPlace *place,
                         uint64_t limit) {
         return h->length <= size - offset - sizeof(*h) && h->position >= place->position &&
-               h->line >= place->line && h->position <= limit && h->length <= limit - h->position;
+               h->line >= place->line && h->line - place->line <= h->position - place->position &&
+               h->position <= limit && h->length <= limit - h->position;
 }
 
 /* The place of a good header in the `n` bytes from `offset` on; where there is none, the next place to look

@@ -67,9 +67,9 @@ typedef struct SegmentPlace {
 } SegmentPlace;
 
 /* The first good record header at or behind place->offset, in a file of `size` bytes, whose record fits in
- * there, is not before the place's position and line, and ends at or before position `limit`. Its lines have
- * not been looked at. *ret_offset is where the header begins.
- * 1; 0: there is none; negative: there is none in what could be read, and what pread(2) said. */
+ * there, is not before the place's position and line nor further behind in lines than in bytes, and ends at
+ * or before position `limit`. Its lines have not been looked at. *ret_offset is where the header begins. 1;
+ * 0: there is none; negative: there is none in what could be read, and what pread(2) said. */
 int segment_next(int fd, uint64_t size, const SegmentPlace *place, uint64_t limit, RecordHeader *ret,
                  uint64_t *ret_offset);
 

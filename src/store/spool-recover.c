@@ -125,7 +125,8 @@ static bool follows(const Spool *s, const SpoolSegment *segment) {
         const SpoolSegment *last = s->n_segments > 0 ? &s->segments[s->n_segments - 1] : NULL;
 
         return !last ||
-               (segment->first.position >= last->first.position && segment->first.line >= last->first.line);
+               (segment->first.position >= last->first.position && segment->first.line >= last->first.line &&
+                segment->first.line - last->first.line <= segment->first.position - last->first.position);
 }
 
 static int load_segment(Spool *s, uint64_t sequence) {
