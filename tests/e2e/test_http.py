@@ -259,6 +259,16 @@ class Outage(Case):
         self.assertEqual(stored_series(1000), good.lines())
         self.assertEqual(set(), bad.lines())
 
+    def test_left_alone(self):
+        """One that names a time is not asked before, whatever becomes of the others meanwhile."""
+        busy = self.server(script=first(1, Reply(429, headers=[("Retry-After", "6")])))
+        gone = self.server(listening=False)
+        agent = self.run_agent("--http", "-L", f"{busy.host}:{busy.port},{gone.host}:{gone.port}", "-s",
+                               input=feed(10))
+        self.assert_status(agent, 0)
+        self.assertEqual(stored_series(10), busy.lines())
+        self.assertGreaterEqual(busy.requests[1].at - busy.requests[0].at, 5.9, agent.told())
+
 
 class Requests(Case):
     def request(self, server, *args):

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Delivery over TLS, by HTTP through a real nginx and by the line protocol: to whom it is due, and to nobody else."""
+import ctypes
+import os
+import shutil
 import subprocess
 
 import harness
 import sums
-from certificates import Authority
+from certificates import Authority, openssl
 from scripted_http import ScriptedHTTP
 from test_http import expected, feed
 from test_tsd import stored_series
@@ -107,6 +110,49 @@ class Certificates(Case):
         self.assertEqual(sums.InAll(1000, 0, 1000, 0, 0, 0), self.assert_sums(agent), agent.told())
         took = self.assert_recovered(agent, server, self.RECOVERS)
         self.note(f"{name}: 0 of 1000 lost, all was there {took:.1f} s after a good certificate was")
+
+
+def trusting(folder):
+    """For Popen(): the authorities in `folder`, and no others, are the system's."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_mounts, private, bind = 0x20000, 1 << 18 | 1 << 14, 1 << 12
+
+    def enter():
+        steps = (lambda: libc.unshare(new_mounts), lambda: libc.mount(None, b"/", None, private, None),
+                 lambda: libc.mount(os.fsencode(folder), b"/etc/ssl/certs", None, bind, None))
+        for step in steps:
+            if step() != 0:
+                raise OSError(ctypes.get_errno(), "a mount namespace of its own")
+    return enter
+
+
+class Authorities(Case):
+    """A ca_file is in place of the system's authorities, not beside them."""
+
+    def system(self):
+        folder = self.path("authorities")
+        folder.mkdir()
+        shutil.copy(self.stranger.certificate, folder / "theirs.pem")
+        openssl("rehash", folder)
+        shutil.copy(self.authority.certificate, folder / "ca-certificates.crt")  # libcurl wants one, too
+        return {"preexec_fn": trusting(folder)}
+
+    def test_the_systems(self):
+        server = self.http()
+        nginx = self.nginx(server.port, self.bad["a stranger's"])
+        agent = self.run_agent("--http", "--ssl", "-H", NAME, "-p", nginx.port, "-s", input=feed(10), **self.system())
+        self.assert_status(agent, 0)
+        self.assertEqual(expected(10, "none"), server.lines())
+
+    def test_ours(self):
+        server = self.http()
+        nginx = self.nginx(server.port, self.bad["a stranger's"])
+        agent = self.agent(*self.config(f"https://{NAME}:{nginx.port}"), "--flush-timeout", "1",
+                           stdin=subprocess.PIPE, **self.system())
+        agent.feed(feed(10), end=True)
+        agent.wait_for_log("self-signed certificate|unable to get local issuer")
+        self.assert_status(agent, 1)
+        self.assertEqual([], server.requests)
 
 
 class Http(Case):
