@@ -97,6 +97,18 @@ class Rescan(installed.TestCase):
         self.machine.wait_for_state(service("x"), "active")
         self.assert_state(timer("x"), "inactive")
 
+    def test_one_that_is_slow_to_end(self):
+        """While it does, it is no news that it was removed."""
+        self.machine.add_collector("slow", 0, installed.SHELL + "trap 'sleep 3; exit 0' TERM\n"
+                                   "while :; do echo slow.i $(date +%s) 1; sleep 0.2; done\n")
+        self.rescan()
+        self.machine.wait_for_state(service("slow"), "active")
+        self.wait_until(lambda: len(self.machine.processes(service("slow"))) > 1, "its loop to run")
+        self.machine.remove_collector("slow", 0)
+        self.assertEqual(["slow: removed, or not enabled any more; stopped"], self.rescan())
+        self.assert_state(service("slow"), "deactivating")
+        self.machine.wait_for_state(service("slow"), "inactive")
+
     def test_an_odd_name(self):
         name = "we ird%'$"
         self.machine.add_collector(name, 0, LOOP.format(1).replace("$TCOLLECTOR_NAME", "weird"))
