@@ -3,6 +3,8 @@
 /* sd_bus_call() waits without an end for a bus that takes the connection and does not say hello, as one that
  * is being started or stopped does: so the hello is waited for here. */
 
+#include <poll.h>
+
 #include <systemd/sd-bus.h>
 
 #include "basic/clock.h"
@@ -10,6 +12,8 @@
 #include "ctl/agent-bus.h"
 
 #define TIMEOUT (5 * USEC_PER_SEC)
+#define NAMELESS (USEC_PER_SEC) /* one that has just been started takes so long at most to be on the bus */
+#define NAMELESS_POLL_MSEC 100
 
 static int wait_for_hello(sd_bus *bus, usec_t deadline) {
         for (;;) {
@@ -84,8 +88,24 @@ static int explain(int r, Buffer *why) {
         return r;
 }
 
+static int get_status(sd_bus *bus, usec_t deadline, sd_bus_message **ret, Buffer *why) {
+        usec_t patient = clock_usec(CLOCK_MONOTONIC) + NAMELESS;
+
+        for (;;) {
+                _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+                int r = new_call(bus, "GetStatus", &m);
+
+                if (r >= 0)
+                        r = call(bus, m, deadline, ret, why);
+                if (r != -ESRCH || clock_usec(CLOCK_MONOTONIC) >= patient)
+                        return r;
+
+                (void) poll(NULL, 0, NAMELESS_POLL_MSEC);
+        }
+}
+
 int agent_status(char **ret_json, Buffer *why) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         usec_t deadline = clock_usec(CLOCK_MONOTONIC) + TIMEOUT;
         const char *json;
@@ -94,9 +114,7 @@ int agent_status(char **ret_json, Buffer *why) {
 
         r = open_bus(deadline, &bus);
         if (r >= 0)
-                r = new_call(bus, "GetStatus", &m);
-        if (r >= 0)
-                r = call(bus, m, deadline, &reply, why);
+                r = get_status(bus, deadline, &reply, why);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "s", &json);
         if (r < 0)
