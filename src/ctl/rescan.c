@@ -193,7 +193,9 @@ static int stop_with_agent(Rescan *rs) {
         if (strcmp(agent.job_type, "stop") != 0 && (agent.job_type[0] || !is_down))
                 return 0;
 
-        return stop_collectors(rs->systemd);
+        r = stop_collectors(rs->systemd);
+        stop_wanted(rs->systemd);
+        return r;
 }
 
 int rescan_act(Rescan *rs) {

@@ -30,14 +30,12 @@ int stop_collectors(Systemd *s) {
         static const char *const timers[] = { COLLECTOR_PREFIX "*.timer", RETRY_PREFIX "*.timer", NULL };
         static const char *const services[] = { COLLECTOR_PREFIX "*.service", NULL };
         static const char *const *const patterns[] = { timers, services };
-        /* the last that could start the agent, then what all of them are part of */
-        static const char *const others[] = { "tcollector-wanted.service", TARGET };
-        int r = 0;
+        int r = 0, k;
 
         for (size_t i = 0; i < ELEMENTSOF(patterns); i++) {
                 _cleanup_(systemd_units_done) SystemdUnits units = {};
-                int k = systemd_list(s, patterns[i], &units);
 
+                k = systemd_list(s, patterns[i], &units);
                 if (k < 0)
                         log_warning("Failed to list the collectors' units: %s", systemd_why(s));
                 for (size_t j = 0; k >= 0 && j < units.n; j++)
@@ -47,12 +45,10 @@ int stop_collectors(Systemd *s) {
                         r = k;
         }
 
-        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
-                int k = stop(s, others[i]);
+        k = stop(s, TARGET);
+        return r < 0 ? r : k; /* the first; as much as can be is stopped */
+}
 
-                if (k < 0 && r == 0)
-                        r = k;
-        }
-
-        return r; /* the first; as much as can be is stopped */
+void stop_wanted(Systemd *s) {
+        (void) stop(s, "tcollector-wanted.service");
 }

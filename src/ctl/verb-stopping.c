@@ -45,10 +45,12 @@ static void note_restart(void) {
 static void stop_and_wait(Systemd *systemd) {
         int r;
 
-        (void) stop_collectors(systemd); /* logs what fails */
+        (void) unlink(RUNDIR "/" RUN_RESTARTING); /* this takes the place of a restart, perhaps */
+        (void) stop_collectors(systemd);          /* logs what fails */
         r = systemd_wait(systemd, STOP_TIMEOUT);
         if (r < 0)
                 (void) log_warning_errno(r, "Some collectors have not stopped in time: %m");
+        stop_wanted(systemd); /* now that no collector starts any more */
 }
 
 static bool will_be_refused(void) {
@@ -113,6 +115,7 @@ int verb_stopped(const VerbArgs *args _unused_) {
                 return EXIT_SUCCESS;
 
         (void) stop_collectors(systemd);
+        stop_wanted(systemd);
         log_error(
                 "tcollector refused its configuration and is not started again; its collectors are stopped. "
                 "'tcollectorctl check' says what is wrong, 'systemctl start tcollector' starts it.");
