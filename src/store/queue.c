@@ -77,21 +77,30 @@ static void forget_rest(Queue *q, unsigned reader) {
 
 /* -- life -- */
 
+/* How far each reader has read what stands in the ring from `from` to `to`, as a position of the queue. One
+ * at `from` may be anywhere in the spool: 0. */
+static void read_acked(const Queue *q, uint64_t from, uint64_t to, uint64_t ret[static RING_READERS_MAX]) {
+        for (unsigned i = 0; i < RING_READERS_MAX; i++) {
+                uint64_t acked = i < ring_n_readers(q->ring) ? ring_acked_at(q->ring, i) : from;
+
+                ret[i] = acked > from ? q->base + MIN(acked, to) : 0;
+        }
+}
+
 /* What the spool holds of this ring leaves it. While the spool's state does not know of it, a reader beyond
- * the ring's floor has got there by itself; one at the floor may be anywhere in the spool. */
+ * the ring's floor has got there by itself. The state learns that of all of them at once, and before the
+ * ring moves any: else, killed in between, nobody could tell who had got where. */
 static void finish_spill(Queue *q, bool saved) {
-        uint64_t at = boundary(q) - q->base, floor = ring_floor(q->ring);
+        uint64_t at = boundary(q) - q->base, floor = ring_floor(q->ring), acked[RING_READERS_MAX];
 
         if (at <= floor || at > ring_head(q->ring))
                 return;
 
-        for (unsigned i = 0; i < ring_n_readers(q->ring); i++) {
-                uint64_t acked = ring_acked_at(q->ring, i);
-
-                if (!saved && acked > floor)
-                        (void) spool_ack(q->spool, i, q->base + MIN(acked, at));
+        read_acked(q, floor, at, acked);
+        if (!saved)
+                spool_ack_all(q->spool, acked);
+        for (unsigned i = 0; i < ring_n_readers(q->ring); i++)
                 ring_ack(q->ring, i, at);
-        }
 }
 
 static int join(Queue *q) {
@@ -349,13 +358,8 @@ static ssize_t spill_batch(Queue *q) {
         if (lines.n > SPOOL_BATCH_MAX)
                 return -E2BIG;
 
-        /* A reader at the floor may be further back in the spool. */
         end = from + lines.n;
-        for (unsigned i = 0; i < ring_n_readers(q->ring); i++) {
-                acked[i] = ring_acked_at(q->ring, i);
-                acked[i] = acked[i] > from ? q->base + MIN(acked[i], end) : 0;
-        }
-
+        read_acked(q, from, end, acked);
         r = spool_append(q->spool, lines, from + q->base, &origin, acked);
         if (r < 0)
                 return r;

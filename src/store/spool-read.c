@@ -406,6 +406,12 @@ void spool_ack_to(Spool *s, SpoolReader *c, uint64_t until) {
         }
 }
 
+void spool_ack_all(Spool *s, const uint64_t *acked) {
+        for (unsigned i = 0; i < s->n_readers; i++)
+                spool_ack_to(s, &s->readers[i], MIN(acked[i], s->head.position));
+        spool_settle(s);
+}
+
 uint64_t spool_ack(Spool *s, unsigned reader, uint64_t until) {
         SpoolReader *c = spool_reader(s, reader);
         SpoolPoint before = c->acked.at;

@@ -265,9 +265,10 @@ int spool_append(Spool *s, Slice lines, uint64_t position, const SpoolOrigin *or
         s->head.position += h.length;
         s->head.line += h.lines;
         s->last = (SpoolLast) { { h.ring, h.origin + h.length }, s->head.position, true };
-        for (unsigned i = 0; acked && i < s->n_readers; i++)
-                spool_ack_to(s, &s->readers[i], MIN(acked[i], s->head.position));
-        spool_settle(s);
+        if (acked)
+                spool_ack_all(s, acked);
+        else
+                spool_settle(s);
         return 0;
 }
 

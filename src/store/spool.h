@@ -96,6 +96,8 @@ void spool_sent(Spool *s, unsigned reader,
                 uint64_t position); /* sent is there now, if it was not behind it */
 /* As queue_ack(). */
 uint64_t spool_ack(Spool *s, unsigned reader, uint64_t until);
+/* For all readers, which the state learns of at once: until acked[i] each. */
+void spool_ack_all(Spool *s, const uint64_t *acked);
 void spool_rewind(Spool *s, unsigned reader);
 void spool_restart(Spool *s); /* as queue_restart() */
 
