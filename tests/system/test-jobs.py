@@ -79,7 +79,8 @@ class Jobs(installed.TestCase):
         for i in range(TIMES):
             if starts_from:
                 self.machine.systemctl("start", "tcollector")
-                self.machine.wait_for_state(service("one"), "active")
+                for unit in (service("one"), "tcollector-stop.service"):
+                    self.machine.wait_for_state(unit, "active")
             delay = random.uniform(0, longest)
             self.machine.shell(f"{begin}; sleep {delay:.4f}; systemctl stop tcollector")
             self.assert_nothing_runs(f"round {i}, {delay:.4f} s behind {begin}")
