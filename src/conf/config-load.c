@@ -46,6 +46,16 @@ static int read_plain_file(Config *c, const char *path, Buffer *why) {
         return r < 0 ? r : config_read_text(c, buffer_slice(&text), path, why);
 }
 
+int config_try(const char *path, Buffer *text, Buffer *why) {
+        _cleanup_(config_freep) Config *c = NULL;
+        int r = config_new(&c);
+
+        if (r >= 0)
+                r = config_read_plain(path, text, why);
+
+        return r < 0 ? r : config_read_text(c, buffer_slice(text), path, why);
+}
+
 static int is_drop_in(const struct dirent *e) {
         size_t n = strlen(e->d_name);
 

@@ -102,6 +102,10 @@ int config_read_text(Config *c, Slice text, const char *path, Buffer *why);
  * /dev/null is -EINVAL. Failures as of config_read_file(). */
 int config_read_plain(const char *path, Buffer *text, Buffer *why);
 
+/* Can this file be used, by itself? Its text, into an empty buffer, and failures as of config_read_plain()
+ * and config_read_text(). */
+int config_try(const char *path, Buffer *text, Buffer *why);
+
 /* Reads `file`, then every *.conf in `dropin_dir` in the order of their names, and checks the whole. Either
  * may be NULL; the folder need not exist, the file must. Without a folder the file may be a pipe, too.
  * Failures as of config_read_file() and config_check(), with the cause in `why`. */

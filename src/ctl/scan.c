@@ -13,16 +13,9 @@ void scan_done(Scan *s) {
 
 /* -ENOMEM; 1: it is broken; 0: it is good, or there is none. */
 static int main_file_is_broken(Buffer *ret_text) {
-        _cleanup_(config_freep) Config *c = NULL;
         _cleanup_(buffer_done) Buffer text = {}, why = {};
-        int r = config_new(&c);
+        int r = config_try(CONFIG_FILE, &text, &why);
 
-        if (r < 0)
-                return r;
-
-        r = config_read_plain(CONFIG_FILE, &text, &why);
-        if (r >= 0)
-                r = config_read_text(c, buffer_slice(&text), CONFIG_FILE, &why);
         if (r == -ENOMEM)
                 return r;
         if (r >= 0)

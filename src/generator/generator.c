@@ -91,17 +91,10 @@ static int write_all(int dir_fd, const UnitFiles *u) {
 
 /* false: it can be used, or there is none. */
 static bool is_broken(const char *path) {
-        _cleanup_(config_freep) Config *c = NULL;
         _cleanup_(buffer_done) Buffer text = {}, why = {};
-        int r = config_read_plain(path, &text, &why);
+        int r = config_try(path, &text, &why);
 
-        if (r == -ENOENT)
-                return false;
-        if (r >= 0)
-                r = config_new(&c);
-        if (r >= 0)
-                r = config_read_text(c, buffer_slice(&text), path, &why);
-        if (r >= 0)
+        if (r >= 0 || r == -ENOENT)
                 return false;
 
         log_error("%s", why.data ?: path);
